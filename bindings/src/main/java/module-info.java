@@ -1,0 +1,7 @@
+/** Generated bindings; their packages are for {@code io.quern} alone. */
+module io.quern.bindings {
+  exports io.quern.bindings to
+      io.quern;
+  exports io.quern.bindings.cudart to
+      io.quern;
+}

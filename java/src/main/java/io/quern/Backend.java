@@ -1,0 +1,2 @@
+package io.quern;
+public enum Backend { SCALAR }
