@@ -1,0 +1,2 @@
+/* jextract input for io.quern.bindings.cudart.CudaRuntime; cudart.args picks the symbols. */
+#include <cuda_runtime_api.h>
