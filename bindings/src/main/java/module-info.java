@@ -4,4 +4,6 @@ module io.quern.bindings {
       io.quern;
   exports io.quern.bindings.cudart to
       io.quern;
+  exports io.quern.bindings.quern to
+      io.quern;
 }
