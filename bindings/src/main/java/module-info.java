@@ -1,4 +1,5 @@
 /** Generated bindings; their packages are for {@code io.quern} alone. */
+@SuppressWarnings("module") // io.quern is compiled after this module
 module io.quern.bindings {
   exports io.quern.bindings to
       io.quern;

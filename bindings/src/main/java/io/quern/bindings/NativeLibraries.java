@@ -3,8 +3,8 @@ package io.quern.bindings;
 import java.nio.file.Path;
 
 /**
- * Loads native libraries for the bindings. Generated code looks its symbols up in the libraries of its own class
- * loader, so the loading has to happen in that loader too.
+ * Loads native libraries for the bindings. Generated code looks its symbols up in the libraries of
+ * its own class loader, so the loading has to happen in that loader too.
  */
 public final class NativeLibraries {
   private NativeLibraries() {}
