@@ -2,8 +2,10 @@
 module io.quern {
   requires static jdk.incubator.vector;
   requires static jdk.management;
+  requires static java.management;
   requires io.quern.bindings;
   requires com.fasterxml.jackson.core;
 
   exports io.quern;
+  exports io.quern.op;
 }

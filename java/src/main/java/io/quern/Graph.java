@@ -1,0 +1,19 @@
+package io.quern;
+
+import io.quern.internal.cpu.HostGraph;
+import io.quern.internal.cuda.RuntimeGraph;
+
+/** A captured sequence of work that can be launched again with the same operands. Must not outlive its stream. */
+public sealed interface Graph extends AutoCloseable permits HostGraph, RuntimeGraph {
+  /**
+   * Queues the whole sequence. Bad data is reported by the stream it was captured on.
+   *
+   * @param stream a stream of the same device
+   * @throws IllegalStateException if the graph, the stream or a buffer of the sequence is closed
+   */
+  void launch(Stream stream);
+
+  /** Releases the graph. Idempotent. */
+  @Override
+  void close();
+}

@@ -1,0 +1,45 @@
+package io.quern.internal.cpu;
+
+import io.quern.Buffer;
+import io.quern.internal.device.TypedMemory;
+import io.quern.op.IndexPolicy;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/** The operands of an {@code EmbeddingGather}. */
+public abstract class GatherTask extends IndexedTask {
+  /** Where output rows go. */
+  protected MemorySegment out;
+
+  /** Bytes from one output row to the next. */
+  protected long outStride;
+
+  /** Elements of a row. */
+  protected long dim;
+
+  /** Takes the operands of a call. */
+  public final void gather(
+      Buffer table,
+      List<Buffer> tables,
+      Buffer ids,
+      Buffer tableIds,
+      Buffer out,
+      IndexPolicy policy) {
+    index(table, tables, ids, tableIds, policy);
+    TypedMemory memory = TypedMemory.of(out);
+    this.out = HostDevice.segment(memory);
+    this.outStride = memory.rowStride() * memory.dtype().byteSize();
+    this.dim = memory.shape().last();
+  }
+
+  @Override
+  protected void clear() {
+    super.clear();
+    out = null;
+  }
+
+  /** Which table position {@code i} reads, or a negative answer; an id of −1 needs none. */
+  protected final long tableOf(long i, long id) {
+    return id == -1 ? 0 : tableNumber(i);
+  }
+}

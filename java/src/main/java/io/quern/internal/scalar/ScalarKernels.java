@@ -1,0 +1,15 @@
+package io.quern.internal.scalar;
+
+import io.quern.internal.kernel.KernelSet;
+
+/** The specification: plain loops, in canonical order. */
+public final class ScalarKernels {
+  private ScalarKernels() {}
+
+  /** All of them. */
+  public static KernelSet all() {
+    return new KernelSet(
+        (device, spec) -> new ScalarEmbeddingGather(spec),
+        (device, spec) -> new ScalarEmbeddingBag(spec));
+  }
+}

@@ -1,0 +1,13 @@
+package io.quern.internal.simd;
+
+import io.quern.internal.kernel.KernelSet;
+
+/** The Vector API twins. */
+public final class SimdKernels {
+  private SimdKernels() {}
+
+  /** All of them. */
+  public static KernelSet all() {
+    return io.quern.internal.scalar.ScalarKernels.all();
+  }
+}

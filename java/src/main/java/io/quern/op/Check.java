@@ -1,0 +1,86 @@
+package io.quern.op;
+
+import io.quern.Buffer;
+import io.quern.DType;
+import io.quern.Device;
+import io.quern.Shape;
+import io.quern.internal.device.TypedMemory;
+import java.util.Objects;
+
+/** The checks that every operator makes of its operands before anything is launched. */
+final class Check {
+  private Check() {}
+
+  /** An operand of any shape. */
+  static void operand(String op, String operand, Buffer buffer, DType dtype, Device device) {
+    if (buffer == null) {
+      throw new NullPointerException(op + ": " + operand + " is null");
+    }
+    if (buffer.dtype() != dtype) {
+      throw new IllegalArgumentException(
+          "%s: %s is %s, expected %s".formatted(op, operand, buffer.dtype(), dtype));
+    }
+    if (!TypedMemory.of(buffer).usableOn(device)) {
+      throw new IllegalArgumentException(
+          "%s: %s is %s, expected memory of %s".formatted(op, operand, buffer, device.name()));
+    }
+  }
+
+  static void shape(String op, String operand, Buffer buffer, Shape expected) {
+    if (!buffer.shape().equals(expected)) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected %s".formatted(op, operand, buffer.shape(), expected));
+    }
+  }
+
+  /** A matrix of rows of {@code dim} elements, however many. */
+  static void rows(String op, String operand, Buffer buffer, long dim) {
+    if (buffer.shape().rank() != 2 || buffer.shape().last() != dim) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [rows, %d]"
+              .formatted(op, operand, buffer.shape(), dim));
+    }
+  }
+
+  static void vector(String op, String operand, Buffer buffer, long size) {
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) != size) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [%d]".formatted(op, operand, buffer.shape(), size));
+    }
+  }
+
+  static void dense(String op, String operand, Buffer buffer) {
+    if (!buffer.isDense()) {
+      throw new IllegalArgumentException(
+          "%s: %s has row stride %d, expected dense rows of %d"
+              .formatted(op, operand, buffer.rowStride(), buffer.shape().last()));
+    }
+  }
+
+  static void writable(String op, String operand, Buffer buffer) {
+    if (TypedMemory.of(buffer).isReadOnly()) {
+      throw new IllegalArgumentException(op + ": " + operand + " is read-only");
+    }
+  }
+
+  /** Output and input share no element. */
+  static void disjoint(String op, Buffer out, String operand, Buffer input) {
+    if (input != null && TypedMemory.overlap(TypedMemory.of(out), TypedMemory.of(input))) {
+      throw new IllegalArgumentException(op + ": out overlaps " + operand);
+    }
+  }
+
+  static DType floating(String what, DType dtype) {
+    if (!Objects.requireNonNull(dtype, what).isFloat()) {
+      throw new IllegalArgumentException(what + " is " + dtype + ", expected F32, F16 or BF16");
+    }
+    return dtype;
+  }
+
+  static DType index(String what, DType dtype) {
+    if (!Objects.requireNonNull(dtype, what).isIndex()) {
+      throw new IllegalArgumentException(what + " is " + dtype + ", expected I32 or I64");
+    }
+    return dtype;
+  }
+}
