@@ -70,6 +70,14 @@ final class Check {
     }
   }
 
+  /** The length of a row, which CPU kernels hold in arrays. */
+  static void dim(long dim) {
+    if (dim < 0 || dim > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "dim is %d, expected 0 to %d".formatted(dim, Integer.MAX_VALUE));
+    }
+  }
+
   static DType floating(String what, DType dtype) {
     if (!Objects.requireNonNull(dtype, what).isFloat()) {
       throw new IllegalArgumentException(what + " is " + dtype + ", expected F32, F16 or BF16");

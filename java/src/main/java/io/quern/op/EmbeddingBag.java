@@ -40,7 +40,7 @@ public final class EmbeddingBag {
    * @param offsets dtype of the offsets: I32 or I64
    * @param out dtype of the output: F32, F16 or BF16
    * @param vocabSizes rows of each table; one or more
-   * @param dim elements of a row
+   * @param dim elements of a row, at most 2^31 − 1
    * @param combine how rows become one
    * @param empty what an empty bag becomes
    * @param policy what becomes of bad ids and offsets
@@ -64,6 +64,7 @@ public final class EmbeddingBag {
       Objects.requireNonNull(combine, "combine");
       Objects.requireNonNull(empty, "empty");
       Objects.requireNonNull(policy, "policy");
+      Check.dim(dim);
       vocabSizes = List.copyOf(vocabSizes);
       if (vocabSizes.isEmpty() || vocabSizes.size() > EmbeddingGather.MAX_TABLES) {
         throw new IllegalArgumentException(

@@ -34,7 +34,7 @@ public final class EmbeddingGather {
    * @param ids dtype of the ids: I32 or I64
    * @param out dtype of the output: F32, F16 or BF16
    * @param vocabSizes rows of each table; one or more
-   * @param dim elements of a row
+   * @param dim elements of a row, at most 2^31 − 1
    * @param policy what becomes of a bad id
    */
   public record Spec(
@@ -45,6 +45,7 @@ public final class EmbeddingGather {
       Check.index("ids dtype", ids);
       Check.floating("out dtype", out);
       Objects.requireNonNull(policy, "policy");
+      Check.dim(dim);
       vocabSizes = List.copyOf(vocabSizes);
       if (vocabSizes.isEmpty() || vocabSizes.size() > MAX_TABLES) {
         throw new IllegalArgumentException(

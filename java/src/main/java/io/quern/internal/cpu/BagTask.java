@@ -93,7 +93,7 @@ public abstract class BagTask extends IndexedTask {
           switch (empty) {
             case ZERO -> zero(out, target);
             case KEEP -> {}
-            case FALLBACK -> copy(fallback, bag * fallbackStride, out, target);
+            case FALLBACK -> copy(worker, fallback, bag * fallbackStride, out, target);
           }
         }
         default -> throw new AssertionError();
@@ -120,7 +120,8 @@ public abstract class BagTask extends IndexedTask {
       int worker, long table, long start, long end, MemorySegment out, long target);
 
   /** Copies a row of the table's dtype, converted. */
-  protected abstract void copy(MemorySegment from, long source, MemorySegment out, long target);
+  protected abstract void copy(
+      int worker, MemorySegment from, long source, MemorySegment out, long target);
 
   /** Writes a row of zeros. */
   protected abstract void zero(MemorySegment out, long target);

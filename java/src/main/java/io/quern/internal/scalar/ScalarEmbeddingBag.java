@@ -61,7 +61,7 @@ final class ScalarEmbeddingBag implements EmbeddingBagKernel {
       if (combine == Combine.FIRST || combine == Combine.LAST) {
         long row = rowAt(table, combine == Combine.FIRST ? first : last);
         if (row >= 0) {
-          copy(table(table), row, out, target);
+          copy(worker, table(table), row, out, target);
         } else {
           zero(out, target);
         }
@@ -132,7 +132,8 @@ final class ScalarEmbeddingBag implements EmbeddingBagKernel {
     }
 
     @Override
-    protected void copy(MemorySegment source, long offset, MemorySegment out, long target) {
+    protected void copy(
+        int worker, MemorySegment source, long offset, MemorySegment out, long target) {
       Rows.copy(from, source, offset, to, out, target, dim);
     }
 

@@ -8,6 +8,8 @@ public final class SimdKernels {
 
   /** All of them. */
   public static KernelSet all() {
-    return io.quern.internal.scalar.ScalarKernels.all();
+    return new KernelSet(
+        (device, spec) -> new SimdEmbeddingGather(spec),
+        (device, spec) -> new SimdEmbeddingBag(spec));
   }
 }

@@ -1,0 +1,232 @@
+package io.quern.internal.simd;
+
+import io.quern.DType;
+import io.quern.internal.cpu.BagTask;
+import io.quern.internal.cpu.HostStream;
+import io.quern.internal.device.QueueStream;
+import io.quern.internal.kernel.EmbeddingBagKernel;
+import io.quern.op.Combine;
+import io.quern.op.EmbeddingBag;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+
+/**
+ * {@code out[s, :] = combine(table[ids[j], :])}. Chunk by chunk of a bag: first the rows to be combined are listed, then
+ * they are combined; sums over F32 tables straight from the table, everything else through a {@link Tile}.
+ */
+final class SimdEmbeddingBag implements EmbeddingBagKernel {
+  /** Consecutive positions of a bag whose rows are added in order before chunks are (rule 5). */
+  private static final int CHUNK = 64;
+
+  private final EmbeddingBag.Spec spec;
+
+  SimdEmbeddingBag(EmbeddingBag.Spec spec) {
+    this.spec = spec;
+  }
+
+  @Override
+  public void run(QueueStream stream, EmbeddingBag.Operands operands) {
+    HostStream host = (HostStream) stream;
+    Task task = host.task(Task.class, Task::new);
+    task.bag(spec, operands);
+    task.from = spec.table();
+    task.to = spec.out();
+    long bags = operands.out().shape().dim(0);
+    long idsPerBag = operands.ids().shape().size() / Math.max(1, bags);
+    host.run(task, bags, (idsPerBag + 1) * spec.dim() * spec.table().byteSize());
+  }
+
+  /** What one worker computes in. */
+  private static final class Scratch {
+    private final Tile tile = new Tile();
+    private final long[] rows = new long[CHUNK];
+    private final float[] weights = new float[CHUNK];
+    private float[] chunk = {};
+    private float[] total = {};
+    private int listed;
+    private boolean zeroRow;
+
+    private void reserve(int dim) {
+      if (total.length < dim) {
+        total = new float[dim];
+        chunk = new float[dim];
+      }
+    }
+  }
+
+  private static final class Task extends BagTask {
+    private final Scratch[] scratches;
+    private DType from;
+    private DType to;
+
+    Task(int workers) {
+      scratches = new Scratch[workers];
+      Arrays.setAll(scratches, i -> new Scratch());
+    }
+
+    @Override
+    protected int combine(
+        int worker, long table, long start, long end, MemorySegment out, long target) {
+      if (table == FAILED) {
+        return FAILED_BAG;
+      }
+      Scratch scratch = scratches[worker];
+      int dim = (int) this.dim;
+      scratch.reserve(dim);
+      return combine == Combine.FIRST || combine == Combine.LAST
+          ? pick(worker, table, start, end, out, target)
+          : reduce(scratch, table, start, end, out, target, dim);
+    }
+
+    private int pick(
+        int worker, long table, long start, long end, MemorySegment out, long target) {
+      long found = NO_ROW;
+      for (long j = start; j < end; j++) {
+        long row = rowAt(table, j);
+        if (row == FAILED) {
+          return FAILED_BAG;
+        }
+        if ((row >= 0 || row == ZERO_ROW) && (found == NO_ROW || combine == Combine.LAST)) {
+          found = row;
+        }
+      }
+      if (found == NO_ROW) {
+        return EMPTY_BAG;
+      }
+      if (found == ZERO_ROW) {
+        zero(out, target);
+      } else {
+        copy(worker, table(table), found, out, target);
+      }
+      return WRITTEN;
+    }
+
+    private int reduce(
+        Scratch scratch,
+        long table,
+        long start,
+        long end,
+        MemorySegment out,
+        long target,
+        int dim) {
+      float[] total = scratch.total;
+      boolean extremum = combine == Combine.MAX || combine == Combine.MIN;
+      Arrays.fill(total, 0, dim, extremum ? worst() : 0);
+      long counted = 0;
+      float weight = 0;
+      for (long at = start; at < end; at += CHUNK) {
+        if (!list(scratch, table, at, Math.min(end, at + CHUNK))) {
+          return FAILED_BAG;
+        }
+        if (scratch.listed == 0) {
+          continue;
+        }
+        if (extremum) {
+          stage(scratch, table, total, dim);
+        } else {
+          float[] sum = counted == 0 ? total : scratch.chunk;
+          if (from == DType.F32 && !scratch.zeroRow) {
+            RowSum.of(
+                table(table), scratch.rows, scratch.weights, scratch.listed, sum, dim);
+          } else {
+            Arrays.fill(sum, 0, dim, 0);
+            stage(scratch, table, sum, dim);
+          }
+          if (counted > 0) {
+            TileReduce.add(total, sum, dim);
+          }
+        }
+        weight += sumOfWeights(scratch);
+        counted += scratch.listed;
+      }
+      if (counted == 0) {
+        return EMPTY_BAG;
+      }
+      switch (combine) {
+        case MEAN -> TileReduce.divide(total, counted, dim);
+        case WEIGHTED_MEAN -> TileReduce.divide(total, weight, dim);
+        case MAX, MIN -> TileReduce.add(total, 0f, dim); // −0 becomes +0
+        default -> {}
+      }
+      scratch.tile.reserve(dim);
+      scratch.tile.round(to, total, dim);
+      scratch.tile.store(to, total, 0, out, target, dim);
+      return WRITTEN;
+    }
+
+    private float worst() {
+      return combine == Combine.MAX ? Float.NEGATIVE_INFINITY : Float.POSITIVE_INFINITY;
+    }
+
+    /** Lists the counted rows of a chunk with their weights; false if an id was reported. */
+    private boolean list(Scratch scratch, long table, long start, long end) {
+      int n = 0;
+      scratch.zeroRow = false;
+      for (long j = start; j < end; j++) {
+        long row = rowAt(table, j);
+        if (row == FAILED) {
+          return false;
+        }
+        if (row >= 0 || row == ZERO_ROW) {
+          scratch.zeroRow |= row < 0;
+          scratch.rows[n] = row;
+          scratch.weights[n++] = isWeighted() ? weight(j) : 1;
+        }
+      }
+      scratch.listed = n;
+      return true;
+    }
+
+    /** Combines the listed rows into {@code result} by way of the tile. */
+    private void stage(Scratch scratch, long table, float[] result, int dim) {
+      Tile tile = scratch.tile;
+      int capacity = tile.reserve(dim);
+      for (int first = 0; first < scratch.listed; first += capacity) {
+        int n = Math.min(capacity, scratch.listed - first);
+        for (int k = 0; k < n; k++) {
+          long row = scratch.rows[first + k];
+          if (row >= 0) {
+            tile.load(from, table(table), row, k * dim, dim);
+          } else {
+            tile.loadZero(from, k * dim, dim);
+          }
+        }
+        tile.widen(from, n * dim);
+        switch (combine) {
+          case MAX -> TileReduce.max(tile.floats, n, result, dim);
+          case MIN -> TileReduce.min(tile.floats, n, result, dim);
+          default -> TileReduce.sum(tile.floats, n, scratch.weights, first, result, dim);
+        }
+      }
+    }
+
+    private float sumOfWeights(Scratch scratch) {
+      float sum = 0;
+      for (int k = 0; k < scratch.listed; k++) {
+        sum += scratch.weights[k];
+      }
+      return sum;
+    }
+
+    @Override
+    protected void copy(
+        int worker, MemorySegment source, long offset, MemorySegment out, long target) {
+      int dim = (int) this.dim;
+      if (from == to) {
+        MemorySegment.copy(source, offset, out, target, this.dim * to.byteSize());
+        return;
+      }
+      Tile tile = scratches[worker].tile;
+      tile.reserve(dim);
+      tile.load(from, source, offset, 0, dim);
+      tile.widen(from, dim);
+      tile.round(to, tile.floats, dim);
+      tile.store(to, tile.floats, 0, out, target, dim);
+    }
+
+    @Override
+    protected void zero(MemorySegment out, long target) {
+      out.asSlice(target, dim * to.byteSize()).fill((byte) 0);
+    }
+  }
+}

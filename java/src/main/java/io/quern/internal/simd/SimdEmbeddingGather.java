@@ -1,0 +1,114 @@
+package io.quern.internal.simd;
+
+import io.quern.Buffer;
+import io.quern.DType;
+import io.quern.internal.cpu.GatherTask;
+import io.quern.internal.cpu.HostStream;
+import io.quern.internal.device.QueueStream;
+import io.quern.internal.kernel.EmbeddingGatherKernel;
+import io.quern.op.EmbeddingGather;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+
+/** {@code out[i, :] = table[ids[i], :]}: row by row where bits are copied, by tiles of rows where they are converted. */
+final class SimdEmbeddingGather implements EmbeddingGatherKernel {
+  private final EmbeddingGather.Spec spec;
+
+  SimdEmbeddingGather(EmbeddingGather.Spec spec) {
+    this.spec = spec;
+  }
+
+  @Override
+  public void run(
+      QueueStream stream,
+      Buffer table,
+      List<Buffer> tables,
+      Buffer ids,
+      Buffer tableIds,
+      Buffer out) {
+    HostStream host = (HostStream) stream;
+    GatherTask task;
+    if (spec.table() == spec.out()) {
+      CopyTask copy = host.task(CopyTask.class, workers -> new CopyTask());
+      copy.rowBytes = spec.dim() * spec.out().byteSize();
+      task = copy;
+    } else {
+      ConvertTask convert = host.task(ConvertTask.class, ConvertTask::new);
+      convert.from = spec.table();
+      convert.to = spec.out();
+      task = convert;
+    }
+    task.gather(table, tables, ids, tableIds, out, spec.policy());
+    host.run(
+        task,
+        ids.shape().size(),
+        spec.dim() * Math.max(spec.table().byteSize(), spec.out().byteSize()));
+  }
+
+  private static final class CopyTask extends GatherTask {
+    private long rowBytes;
+
+    @Override
+    protected void run(int worker, long first, long end) {
+      for (long i = first; i < end; i++) {
+        long id = id(i);
+        long table = tableOf(i, id);
+        long row = table < 0 ? table : row(table, i, id);
+        if (row >= 0) {
+          MemorySegment.copy(table(table), row, out, i * outStride, rowBytes);
+        } else if (row != SKIPPED) {
+          out.asSlice(i * outStride, rowBytes).fill((byte) 0);
+        }
+      }
+    }
+  }
+
+  private static final class ConvertTask extends GatherTask {
+    private final Tile[] tiles;
+    private DType from;
+    private DType to;
+
+    ConvertTask(int workers) {
+      tiles = new Tile[workers];
+    }
+
+    @Override
+    protected void run(int worker, long first, long end) {
+      if (tiles[worker] == null) {
+        tiles[worker] = new Tile();
+      }
+      Tile tile = tiles[worker];
+      int dim = (int) this.dim;
+      int capacity = tile.reserve(dim);
+      boolean dense = outStride == this.dim * to.byteSize();
+      for (long i = first; i < end; ) {
+        // A batch is consecutive output rows; one that is skipped ends it.
+        int rows = 0;
+        boolean skip = false;
+        while (rows < capacity && i + rows < end && !skip) {
+          long position = i + rows;
+          long id = id(position);
+          long table = tableOf(position, id);
+          long row = table < 0 ? table : row(table, position, id);
+          if (row >= 0) {
+            tile.load(from, table(table), row, rows++ * dim, dim);
+          } else if (row == SKIPPED) {
+            skip = true;
+          } else {
+            tile.loadZero(from, rows++ * dim, dim);
+          }
+        }
+        tile.widen(from, rows * dim);
+        tile.round(to, tile.floats, rows * dim);
+        if (dense) {
+          tile.store(to, tile.floats, 0, out, i * outStride, rows * dim);
+        } else {
+          for (int r = 0; r < rows; r++) {
+            tile.store(to, tile.floats, r * dim, out, (i + r) * outStride, dim);
+          }
+        }
+        i += rows + (skip ? 1 : 0);
+      }
+    }
+  }
+}

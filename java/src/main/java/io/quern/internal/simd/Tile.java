@@ -1,0 +1,144 @@
+package io.quern.internal.simd;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT;
+
+import io.quern.DType;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.ShortVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * A worker's scratch: rows on their way from a table, widened to F32, or to an output, rounded.
+ *
+ * <p>Rows from memory are first copied here, many in a row, and only then computed on: the copies overlap their cache
+ * misses, where a loop that converts as it loads waits for each row (3 times slower at 256-byte rows from DRAM). The
+ * arrays are on the heap because C2 vectorises the conversions of F16 only there.
+ */
+final class Tile {
+  /** Elements worth staging together: 16 KiB of halves and 32 KiB of floats, about a first-level cache. */
+  private static final int LEAST_CAPACITY = 8192;
+
+  private static final int BF16_SHIFT = 16;
+  private static final int BF16_QUIET = 0x40;
+
+  /** Rows as F32, densely. */
+  float[] floats = {};
+
+  private short[] halves = {};
+
+  /** Makes room for one row at least; returns for how many there is. */
+  int reserve(int dim) {
+    if (floats.length < dim || floats.length == 0) {
+      int capacity = Math.max(dim, LEAST_CAPACITY);
+      floats = new float[capacity];
+      halves = new short[capacity];
+    }
+    return dim == 0 ? LEAST_CAPACITY : floats.length / dim;
+  }
+
+  /** Copies a row in, at element {@code at}, without converting it. */
+  void load(DType dtype, MemorySegment source, long offset, int at, int dim) {
+    if (dtype == DType.F32) {
+      MemorySegment.copy(source, JAVA_FLOAT, offset, floats, at, dim);
+    } else {
+      MemorySegment.copy(source, JAVA_SHORT, offset, halves, at, dim);
+    }
+  }
+
+  /** Puts a row of zeros at element {@code at}. */
+  void loadZero(DType dtype, int at, int dim) {
+    if (dtype == DType.F32) {
+      Arrays.fill(floats, at, at + dim, 0);
+    } else {
+      Arrays.fill(halves, at, at + dim, (short) 0);
+    }
+  }
+
+  /** Makes {@link #floats} of the first {@code count} loaded elements. */
+  void widen(DType dtype, int count) {
+    switch (dtype) {
+      case F32 -> {}
+      case F16 -> widenF16(halves, floats, count);
+      case BF16 -> widenBf16(halves, floats, count);
+      default -> throw new AssertionError(dtype);
+    }
+  }
+
+  /** Prepares the first {@code count} of {@code values} for {@link #store}. */
+  void round(DType dtype, float[] values, int count) {
+    switch (dtype) {
+      case F32 -> {}
+      case F16 -> roundF16(values, halves, count);
+      case BF16 -> roundBf16(values, halves, count);
+      default -> throw new AssertionError(dtype);
+    }
+  }
+
+  /** Copies {@code count} rounded elements from {@code at} out. */
+  void store(DType dtype, float[] values, int at, MemorySegment out, long target, int count) {
+    if (dtype == DType.F32) {
+      MemorySegment.copy(values, at, out, JAVA_FLOAT, target, count);
+    } else {
+      MemorySegment.copy(halves, at, out, JAVA_SHORT, target, count);
+    }
+  }
+
+  private static void widenF16(short[] halves, float[] floats, int count) {
+    for (int i = 0; i < count; i++) {
+      floats[i] = Float.float16ToFloat(halves[i]);
+    }
+  }
+
+  private static void roundF16(float[] floats, short[] halves, int count) {
+    for (int i = 0; i < count; i++) {
+      halves[i] = Float.floatToFloat16(floats[i]);
+    }
+  }
+
+  private static void widenBf16(short[] halves, float[] floats, int count) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      ((IntVector)
+              ShortVector.fromArray(Species.HALF_SHORT, halves, i)
+                  .convertShape(VectorOperators.ZERO_EXTEND_S2I, Species.INT, 0))
+          .lanewise(VectorOperators.LSHL, BF16_SHIFT)
+          .reinterpretAsFloats()
+          .intoArray(floats, i);
+    }
+    for (; i < count; i++) {
+      floats[i] = Float.intBitsToFloat(halves[i] << BF16_SHIFT);
+    }
+  }
+
+  /** To nearest even: adds just under half of the last kept bit, and the rest of it where that bit is odd. */
+  private static void roundBf16(float[] floats, short[] halves, int count) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      FloatVector value = FloatVector.fromArray(Species.FLOAT, floats, i);
+      VectorMask<Float> nan = value.test(VectorOperators.IS_NAN);
+      IntVector bits = value.reinterpretAsInts();
+      IntVector upper = bits.lanewise(VectorOperators.LSHR, BF16_SHIFT);
+      IntVector rounded =
+          bits.add(0x7fff).add(upper.and(1)).lanewise(VectorOperators.LSHR, BF16_SHIFT);
+      ((ShortVector)
+              rounded
+                  .blend(upper.or(BF16_QUIET), nan.cast(Species.INT))
+                  .convertShape(VectorOperators.I2S, Species.HALF_SHORT, 0))
+          .intoArray(halves, i);
+    }
+    for (; i < count; i++) {
+      int bits = Float.floatToRawIntBits(floats[i]);
+      int upper = bits >>> BF16_SHIFT;
+      halves[i] =
+          (short)
+              (Float.isNaN(floats[i])
+                  ? upper | BF16_QUIET
+                  : bits + 0x7fff + (upper & 1) >>> BF16_SHIFT);
+    }
+  }
+}
