@@ -34,7 +34,8 @@ public final class HostMemory extends TypedMemory implements HostBuffer {
     Arena arena = Arena.ofShared();
     MemorySegment segment;
     try {
-      segment = arena.allocate(bytes, ALIGNMENT);
+      MemorySegment mapped = HugePages.allocate(bytes, arena);
+      segment = mapped != null ? mapped : arena.allocate(bytes, ALIGNMENT);
     } catch (OutOfMemoryError | IllegalArgumentException e) {
       arena.close();
       throw e;
