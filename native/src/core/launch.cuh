@@ -1,8 +1,9 @@
-// The one place where kernel sources meet their compiler: CUDA's headers under nvcc, and under a host compiler with
-// QUERN_EMULATED the execution layer that runs the same kernels on the CPU. Nothing else in src/ includes either.
+// The one place where kernel sources meet their compiler: CUDA's headers under nvcc, and under a host
+// compiler with QUERN_EMULATED the execution layer that runs the same kernels on the CPU. Nothing else in
+// src/ includes either.
 //
 // Both sides define
-//   QUERN_SHARED T name[n];       static shared memory of a block
+//   QUERN_SHARED(T[n], name);     static shared memory of a block
 //   quern::dynamic_shared<T>()    the block's dynamic shared memory, 16-byte aligned
 //   quern::launch(kernel, grid, block, shared_bytes, stream, arguments...)
 #ifndef QUERN_CORE_LAUNCH_CUH_
@@ -32,9 +33,12 @@ quern_status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t
 #include <cuda_fp16.h>
 #include <cuda_runtime.h>
 
-#define QUERN_SHARED __shared__
+#define QUERN_SHARED(type, name) __shared__ ::quern::SharedType<type> name
 
 namespace quern {
+
+template <typename T>
+using SharedType = T;  // lets an array type stand before the name
 
 template <typename T>
 __device__ T* dynamic_shared() {
@@ -42,8 +46,9 @@ __device__ T* dynamic_shared() {
   return reinterpret_cast<T*>(quern_dynamic_shared);
 }
 
-// The status of this very launch: cudaLaunchKernel returns it, so that an older error of the thread, which belongs to
-// somebody else, is neither taken for ours nor cleared. Only what this launch left behind is cleared.
+// The status of this very launch: cudaLaunchKernel returns it, so that an older error of the thread, which
+// belongs to somebody else, is neither taken for ours nor cleared. Only what this launch left behind is
+// cleared.
 template <typename... Parameters, typename... Arguments>
 quern_status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t shared_bytes, void* stream,
                     const Arguments&... arguments) {
@@ -65,7 +70,8 @@ quern_status launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, size_t
 
 namespace quern {
 
-// Makes a device current for one call and gives the caller's back: the current device is a property of the OS thread.
+// Makes a device current for one call and gives the caller's back: the current device is a property of the OS
+// thread.
 class DeviceScope {
  public:
   explicit DeviceScope(int device) {
@@ -94,7 +100,8 @@ class DeviceScope {
   bool changed_ = false;
 };
 
-// Loads a kernel's code now. With lazy loading the first launch would load it, which a stream capture does not allow.
+// Loads a kernel's code now. With lazy loading the first launch would load it, which a stream capture does
+// not allow.
 template <typename... Parameters>
 quern_status prepare(void (*kernel)(Parameters...)) {
   cudaFuncAttributes attributes;
