@@ -13,7 +13,7 @@ extern "C" {
  *
  *   table   F32, F16 or BF16, [rows, dim] with a row stride each (stride >= dim); up to QUERN_MAX_TABLES of one width
  *   ids     I32 or I64, [count]; -1 gives a row of zeros
- *   table_ids  I32, [count], or null: which table each id belongs to (null: table 0)
+ *   table_ids  I32, [count], or null: which table each id belongs to (null: table 0); not looked at where the id is -1
  *   out     F32, F16 or BF16, [count, dim] with out_stride >= dim
  * Equal dtypes copy bits; otherwise the value is widened exactly and rounded once to nearest even.
  * Operands are aligned to their element size; out overlaps no input. Results do not depend on the launch shape.
@@ -63,13 +63,15 @@ enum { QUERN_EMPTY_ZERO = 0, QUERN_EMPTY_KEEP = 1, QUERN_EMPTY_FALLBACK = 2 };
  *   fallback   table_dtype, [bags, dim] with fallback_stride (0: one row for all); read where empty is FALLBACK
  *
  * Canonical order: f32; within a chunk of 64 consecutive positions of the bag rows are added in ascending order from
- * +0, weighted rows by fma; chunk results are added in ascending order; positions of skipped ids count as positions.
+ * +0, weighted rows by fma; chunk results are added in ascending order, from +0 too; positions of skipped ids count as
+ * positions.
  * MEAN divides once by the counted ids, WEIGHTED_MEAN by the weights' sum (same order); rounded once on store.
  * MAX and MIN: NaN if any value is NaN, a zero result is +0. FIRST and LAST copy the first or last counted row.
  *
  * A bag whose offsets are outside [0, count] or descend follows the policy too: FAIL zeros and a record, ZERO zeros,
  * CLAMP both ends clamped to [0, count] and the end to at least the start, SKIP row untouched.
- * Under FAIL a bag with a bad id, or a bad table id, becomes zeros. Under ZERO a bad table id makes every id bad.
+ * Under FAIL a bag with a bad id, or a bad table id, becomes zeros, even without ids. Under ZERO and SKIP a bad table id
+ * makes every id of the bag bad. A record of offsets names the start if that is outside [0, count], else the end.
  */
 typedef struct quern_embedding_bag_desc {
   uint32_t size;
