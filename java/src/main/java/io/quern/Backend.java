@@ -13,8 +13,9 @@ public enum Backend {
   /** CUDA kernels on an NVIDIA GPU. */
   CUDA,
   /**
-   * The CUDA kernels executed on the CPU by a test-only library. It exists where the system property {@code
-   * quern.emulation} names that library, is never chosen by {@link Preference#fastest()}, and says nothing about speed.
+   * The CUDA kernels executed on the CPU by a test-only library. It exists where the system
+   * property {@code quern.emulation} names that library, is never chosen by {@link
+   * Preference#fastest()}, and says nothing about speed.
    */
   EMULATED;
 

@@ -16,10 +16,10 @@ import java.util.Map;
 /**
  * The entry point: what can run here, and opening it.
  *
- * <p>System properties: {@code quern.backend} names the one back end that {@link #open} may open; {@code
- * quern.native.dir} a folder with the native libraries, used instead of those in jars; {@code quern.cpu.parallelism} the
- * threads of a CPU device (default: available processors); {@code quern.cuda.device} the CUDA ordinal (default 0);
- * {@code quern.checked} see docs/memory.md.
+ * <p>System properties: {@code quern.backend} names the one back end that {@link #open} may open;
+ * {@code quern.native.dir} a folder with the native libraries, used instead of those in jars;
+ * {@code quern.cpu.parallelism} the threads of a CPU device (default: available processors); {@code
+ * quern.cuda.device} the CUDA ordinal (default 0); {@code quern.checked} see docs/memory.md.
  */
 public final class Backends {
   private static final Logger LOG = System.getLogger("io.quern");
@@ -27,8 +27,8 @@ public final class Backends {
   private Backends() {}
 
   /**
-   * Finds out which back ends can be used. Never throws and never launches anything; native libraries are loaded by the
-   * first call, whose outcome is kept.
+   * Finds out which back ends can be used. Never throws and never launches anything; native
+   * libraries are loaded by the first call, whose outcome is kept.
    */
   public static Probe probe() {
     Map<Backend, Availability> found = new EnumMap<>(Backend.class);
@@ -39,15 +39,15 @@ public final class Backends {
   }
 
   /**
-   * Opens a device of the preferred back end, logs the choice, and why a better one was refused, in one INFO line.
+   * Opens a device of the preferred back end, logs the choice, and why a better one was refused, in
+   * one INFO line.
    *
    * @throws UnavailableBackendException if none of the accepted back ends can be used
    * @throws IllegalArgumentException if a system property has a value that means nothing
    */
   public static Device open(Preference preference) {
     String property = System.getProperty("quern.backend");
-    Preference asked =
-        property == null ? preference : Preference.require(Backend.of(property));
+    Preference asked = property == null ? preference : Preference.require(Backend.of(property));
     List<Backend> accepted =
         switch (asked) {
           case Preference.Prefer prefer -> prefer.backends();
@@ -62,7 +62,8 @@ public final class Backends {
     Device device =
         switch (chosen) {
           case SCALAR, SIMD -> newCpu(chosen, parallelism(), probe);
-          case CUDA, EMULATED -> new RuntimeDevice(chosen, Integer.getInteger("quern.cuda.device", 0));
+          case CUDA, EMULATED ->
+              new RuntimeDevice(chosen, Integer.getInteger("quern.cuda.device", 0));
         };
     LOG.log(Level.INFO, () -> chosenLine(device, accepted, probe));
     return device;
@@ -117,7 +118,10 @@ public final class Backends {
 
   private static String chosenLine(Device device, List<Backend> accepted, Probe probe) {
     StringBuilder line =
-        new StringBuilder("opened ").append(device.backend().id()).append(": ").append(device.name());
+        new StringBuilder("opened ")
+            .append(device.backend().id())
+            .append(": ")
+            .append(device.name());
     for (Backend refused : accepted.subList(0, accepted.indexOf(device.backend()))) {
       if (probe.of(refused) instanceof Availability.Unavailable why) {
         line.append("; ").append(refused.id()).append(" refused: ").append(why.reason());

@@ -3,8 +3,8 @@ package io.quern;
 import io.quern.internal.cpu.HostDevice;
 
 /**
- * The CPU. Work is done when {@code run} returns; it is split by output rows over the device's own threads, so results
- * do not depend on their number. The threads end when the device is closed.
+ * The CPU. Work is done when {@code run} returns; it is split by output rows over the device's own
+ * threads, so results do not depend on their number. The threads end when the device is closed.
  */
 public sealed interface CpuDevice extends Device permits HostDevice {
   /** How many threads share a call, the calling one included. */

@@ -3,8 +3,8 @@ package io.quern;
 import io.quern.internal.cuda.RuntimeDevice;
 
 /**
- * A GPU, through the primary context of the CUDA runtime. The device is set inside every call that needs it, so any
- * thread, virtual or not, may call.
+ * A GPU, through the primary context of the CUDA runtime. The device is set inside every call that
+ * needs it, so any thread, virtual or not, may call.
  */
 public sealed interface CudaDevice extends Device permits RuntimeDevice {
   /** The CUDA ordinal. */
@@ -14,8 +14,8 @@ public sealed interface CudaDevice extends Device permits RuntimeDevice {
   DeviceBuffer allocate(DType dtype, Shape shape);
 
   /**
-   * Allocates page-locked host memory that kernels can read and write and that copies to and from the GPU
-   * asynchronously.
+   * Allocates page-locked host memory that kernels can read and write and that copies to and from
+   * the GPU asynchronously.
    *
    * @throws CudaException if it cannot be had
    */

@@ -1,8 +1,8 @@
 package io.quern;
 
 /**
- * A CUDA call failed. A sticky error (a fault inside a kernel) poisons the device: every later call on it throws an
- * exception whose cause is the first one.
+ * A CUDA call failed. A sticky error (a fault inside a kernel) poisons the device: every later call
+ * on it throws an exception whose cause is the first one.
  */
 public final class CudaException extends RuntimeException {
   private static final long serialVersionUID = 1L;

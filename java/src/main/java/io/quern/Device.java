@@ -34,7 +34,10 @@ public sealed interface Device extends AutoCloseable permits CpuDevice, CudaDevi
   /** Whether {@link #close()} was called. */
   boolean isClosed();
 
-  /** Waits for the device's streams, then closes them and all buffers, events and graphs. Idempotent. */
+  /**
+   * Waits for the device's streams, then closes them and all buffers, events and graphs.
+   * Idempotent.
+   */
   @Override
   void close();
 }

@@ -12,8 +12,8 @@ public sealed interface DeviceBuffer extends Buffer permits DeviceMemory {
   DeviceBuffer view(long first, Shape shape, long rowStride);
 
   /**
-   * Uses device memory that the caller owns and keeps alive until the returned buffer, and all work that uses it, are
-   * done.
+   * Uses device memory that the caller owns and keeps alive until the returned buffer, and all work
+   * that uses it, are done.
    *
    * @param address a device address, aligned to the element size
    * @throws IllegalArgumentException if it is 0 (with a non-empty shape) or misaligned

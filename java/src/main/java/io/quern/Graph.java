@@ -3,7 +3,10 @@ package io.quern;
 import io.quern.internal.cpu.HostGraph;
 import io.quern.internal.cuda.RuntimeGraph;
 
-/** A captured sequence of work that can be launched again with the same operands. Must not outlive its stream. */
+/**
+ * A captured sequence of work that can be launched again with the same operands. Must not outlive
+ * its stream.
+ */
 public sealed interface Graph extends AutoCloseable permits HostGraph, RuntimeGraph {
   /**
    * Queues the whole sequence. Bad data is reported by the stream it was captured on.

@@ -1,16 +1,23 @@
 package io.quern;
 
 /**
- * An operator met bad data under {@code IndexPolicy.FAIL}: an id outside its table, a table id outside the list, or
- * offsets that descend or leave the ids. Good rows are written, bad rows are zeros; of several faults in one launch this
- * is the lowest (kind first, then position), on every back end.
+ * An operator met bad data under {@code IndexPolicy.FAIL}: an id outside its table, a table id
+ * outside the list, or offsets that descend or leave the ids. Good rows are written, bad rows are
+ * zeros; of several faults in one launch this is the lowest (kind first, then position), on every
+ * back end.
  */
 public final class InvalidDataException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** What was bad, in the order in which kinds win. The numbers are those of {@code QUERN_DATA_*}, from 1. */
+  /**
+   * What was bad, in the order in which kinds win. The numbers are those of {@code QUERN_DATA_*},
+   * from 1.
+   */
   public enum Kind {
-    /** {@code offsets[position]} or its successor is outside [0, limit] or descends; limit is the number of ids. */
+    /**
+     * {@code offsets[position]} or its successor is outside [0, limit] or descends; limit is the
+     * number of ids.
+     */
     OFFSETS,
     /** {@code tableIds[position]} is outside [0, limit), the number of tables. */
     TABLE_ID,

@@ -3,12 +3,13 @@ package io.quern;
 import java.util.List;
 
 /**
- * Which back end to open: the first available of a list, or one and no other. The system property {@code
- * quern.backend} overrides either and acts as {@link #require}.
+ * Which back end to open: the first available of a list, or one and no other. The system property
+ * {@code quern.backend} overrides either and acts as {@link #require}.
  */
 public sealed interface Preference {
   /**
-   * The first available back end is opened; the refusal of each earlier one is logged with its reason.
+   * The first available back end is opened; the refusal of each earlier one is logged with its
+   * reason.
    *
    * @param backends best first; at least one
    */

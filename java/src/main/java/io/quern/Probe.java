@@ -10,7 +10,8 @@ import java.util.Map;
 /**
  * What {@link Backends#probe()} found: each back end with the reason why it can or cannot be used.
  *
- * @param availability one entry per back end that exists in this JVM, in the order of {@link Backend}
+ * @param availability one entry per back end that exists in this JVM, in the order of {@link
+ *     Backend}
  */
 public record Probe(Map<Backend, Availability> availability) {
   public Probe {

@@ -5,8 +5,8 @@ import java.util.stream.Collectors;
 import java.util.stream.LongStream;
 
 /**
- * The extents of a row-major array. A shape of rank 0 has one element. Immutable; its {@link #size()} fits a {@code
- * long}.
+ * The extents of a row-major array. A shape of rank 0 has one element. Immutable; its {@link
+ * #size()} fits a {@code long}.
  */
 public final class Shape {
   private final long[] dims;
@@ -97,8 +97,6 @@ public final class Shape {
   }
 
   private static String text(long[] dims) {
-    return LongStream.of(dims)
-        .mapToObj(Long::toString)
-        .collect(Collectors.joining(", ", "[", "]"));
+    return LongStream.of(dims).mapToObj(Long::toString).collect(Collectors.joining(", ", "[", "]"));
   }
 }

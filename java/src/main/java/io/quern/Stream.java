@@ -4,8 +4,8 @@ import io.quern.internal.cuda.RuntimeDevice;
 import io.quern.internal.device.QueueStream;
 
 /**
- * A queue of work on one device. Calls on a stream run in order. Used by one thread at a time; with {@code
- * -Dquern.checked=true} a second one is detected.
+ * A queue of work on one device. Calls on a stream run in order. Used by one thread at a time; with
+ * {@code -Dquern.checked=true} a second one is detected.
  */
 public sealed interface Stream extends AutoCloseable permits QueueStream {
   /** The device this stream belongs to. */
@@ -14,15 +14,16 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
   /**
    * Waits until all work is done.
    *
-   * @throws InvalidDataException if a launch since the last wait met bad data under {@code IndexPolicy.FAIL}
+   * @throws InvalidDataException if a launch since the last wait met bad data under {@code
+   *     IndexPolicy.FAIL}
    * @throws CudaException if the work failed
    * @throws IllegalStateException while capturing, or if the stream is closed
    */
   void synchronize();
 
   /**
-   * Records what {@code work} runs on this stream, without running it, as a graph. Operators and buffer-to-buffer copies
-   * can be captured; what waits cannot.
+   * Records what {@code work} runs on this stream, without running it, as a graph. Operators and
+   * buffer-to-buffer copies can be captured; what waits cannot.
    *
    * @throws IllegalStateException if this stream is capturing already
    * @throws CudaException if the capture was broken by a call that cannot be captured
@@ -35,13 +36,16 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
   /** Makes later work of this stream wait for the event, without blocking the caller. */
   void await(Event event);
 
-  /** Waits for the work, then releases the stream; a wrapped stream itself is left to its owner. Idempotent. */
+  /**
+   * Waits for the work, then releases the stream; a wrapped stream itself is left to its owner.
+   * Idempotent.
+   */
   @Override
   void close();
 
   /**
-   * Uses a {@code cudaStream_t} that the caller owns and keeps alive until the returned stream is closed. Opening
-   * allocates the stream's error record (64 bytes, page-locked); nothing else.
+   * Uses a {@code cudaStream_t} that the caller owns and keeps alive until the returned stream is
+   * closed. Opening allocates the stream's error record (64 bytes, page-locked); nothing else.
    *
    * @param device the device the stream was created on
    * @param cudaStream the handle; 0 is the default stream

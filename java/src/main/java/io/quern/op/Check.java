@@ -37,8 +37,7 @@ final class Check {
   static void rows(String op, String operand, Buffer buffer, long dim) {
     if (buffer.shape().rank() != 2 || buffer.shape().last() != dim) {
       throw new IllegalArgumentException(
-          "%s: %s has shape %s, expected [rows, %d]"
-              .formatted(op, operand, buffer.shape(), dim));
+          "%s: %s has shape %s, expected [rows, %d]".formatted(op, operand, buffer.shape(), dim));
     }
   }
 

@@ -12,22 +12,24 @@ import java.util.List;
 import java.util.Objects;
 
 /**
- * Rows of a table, gathered and combined bag by bag: {@code out[s, :] = combine(table[ids[j], :])} for {@code
- * offsets[s] ≤ j < offsets[s + 1]}.
+ * Rows of a table, gathered and combined bag by bag: {@code out[s, :] = combine(table[ids[j], :])}
+ * for {@code offsets[s] ≤ j < offsets[s + 1]}.
  *
- * <p>Id −1 is skipped and not counted; any other id outside the table follows the {@link IndexPolicy}, under FAIL the
- * whole bag becomes zeros. A bag whose offsets descend or leave [0, ids] follows the policy as well: FAIL zeros it and
- * reports it, ZERO zeros it, CLAMP clamps both ends (and the end to at least the start), SKIP leaves its row untouched.
- * A bag without a counted id follows the {@link EmptyBagPolicy}.
+ * <p>Id −1 is skipped and not counted; any other id outside the table follows the {@link
+ * IndexPolicy}, under FAIL the whole bag becomes zeros. A bag whose offsets descend or leave [0,
+ * ids] follows the policy as well: FAIL zeros it and reports it, ZERO zeros it, CLAMP clamps both
+ * ends (and the end to at least the start), SKIP leaves its row untouched. A bag without a counted
+ * id follows the {@link EmptyBagPolicy}.
  *
- * <p>Canonical order, so that all back ends give the same bits: F32; within a chunk of 64 consecutive positions of the
- * bag rows are added in ascending order from +0, weighted rows by fma; the chunks' results are added in ascending order;
- * positions of skipped ids count as positions. Means divide once. MAX and MIN give NaN if any value is NaN and store a
- * zero as +0. The result is rounded once on store.
+ * <p>Canonical order, so that all back ends give the same bits: F32; within a chunk of 64
+ * consecutive positions of the bag rows are added in ascending order from +0, weighted rows by fma;
+ * the chunks' results are added in ascending order; positions of skipped ids count as positions.
+ * Means divide once. MAX and MIN give NaN if any value is NaN and store a zero as +0. The result is
+ * rounded once on store.
  *
- * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and can be captured into
- * a {@link io.quern.Graph}. The operator is that of {@code torch.nn.functional.embedding_bag} with {@code
- * include_last_offset}.
+ * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
+ * can be captured into a {@link io.quern.Graph}. The operator is that of {@code
+ * torch.nn.functional.embedding_bag} with {@code include_last_offset}.
  */
 public final class EmbeddingBag {
   private static final String OP = "EmbeddingBag";
@@ -76,8 +78,7 @@ public final class EmbeddingBag {
     }
 
     /** One table, I32 ids and offsets, output of the table's dtype, zeros for empty bags. */
-    public static Spec of(
-        DType table, long vocab, long dim, Combine combine, IndexPolicy policy) {
+    public static Spec of(DType table, long vocab, long dim, Combine combine, IndexPolicy policy) {
       return new Spec(
           table,
           DType.I32,
@@ -131,10 +132,13 @@ public final class EmbeddingBag {
    *
    * @param tables one [vocab, dim] per entry of the spec's {@code vocabSizes}, any row stride
    * @param ids [M], dense
-   * @param offsets [S + 1], dense: where each bag begins in {@code ids}, and where the last one ends
-   * @param tableIds I32 [S]: which table each bag reads, or null for the first; one outside the list follows the policy
+   * @param offsets [S + 1], dense: where each bag begins in {@code ids}, and where the last one
+   *     ends
+   * @param tableIds I32 [S]: which table each bag reads, or null for the first; one outside the
+   *     list follows the policy
    * @param weights F32 [M], with {@link Combine#SUM} or {@link Combine#WEIGHTED_MEAN}, or null
-   * @param fallback [S, dim] or [1, dim] of the table's dtype, with {@link EmptyBagPolicy#FALLBACK}; else null
+   * @param fallback [S, dim] or [1, dim] of the table's dtype, with {@link
+   *     EmptyBagPolicy#FALLBACK}; else null
    * @param out [S, dim], any row stride; overlaps no other operand
    */
   public record Operands(

@@ -14,12 +14,12 @@ import java.util.Objects;
 /**
  * Rows of a table by index: {@code out[i, :] = table[ids[i], :]}.
  *
- * <p>Id −1 means "no row" and gives zeros; any other id outside the table follows the spec's {@link IndexPolicy}. Equal
- * dtypes copy bits; otherwise a value is widened exactly to F32 and rounded once, to nearest even. All back ends give
- * the same bits.
+ * <p>Id −1 means "no row" and gives zeros; any other id outside the table follows the spec's {@link
+ * IndexPolicy}. Equal dtypes copy bits; otherwise a value is widened exactly to F32 and rounded
+ * once, to nearest even. All back ends give the same bits.
  *
- * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and can be captured into
- * a {@link io.quern.Graph}.
+ * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
+ * can be captured into a {@link io.quern.Graph}.
  */
 public final class EmbeddingGather {
   private static final String OP = "EmbeddingGather";
@@ -153,12 +153,13 @@ public final class EmbeddingGather {
    * @param stream a stream of the plan's device
    * @param tables one [vocab, dim] per entry of the spec's {@code vocabSizes}
    * @param ids any shape, dense
-   * @param tableIds I32, the ids' shape: which table each id belongs to; one outside the list follows the policy, unless
-   *     the id is −1
+   * @param tableIds I32, the ids' shape: which table each id belongs to; one outside the list
+   *     follows the policy, unless the id is −1
    * @param out the ids' shape and {@code dim} appended, any row stride; overlaps no other operand
    * @throws IllegalArgumentException if an operand does not fit; nothing is written then
    * @throws IllegalStateException if an operand or the stream is closed
-   * @throws io.quern.InvalidDataException on a CPU, for a bad id or table id under {@link IndexPolicy#FAIL}
+   * @throws io.quern.InvalidDataException on a CPU, for a bad id or table id under {@link
+   *     IndexPolicy#FAIL}
    */
   public void run(Stream stream, List<Buffer> tables, Buffer ids, Buffer tableIds, Buffer out) {
     QueueStream queue = QueueStream.of(stream, device, OP);

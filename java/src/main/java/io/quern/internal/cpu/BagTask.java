@@ -38,9 +38,7 @@ public abstract class BagTask extends IndexedTask {
     longOffsets = spec.offsets() == DType.I64;
     count = operands.ids().shape().size();
     weights =
-        operands.weights() == null
-            ? null
-            : HostDevice.segment(TypedMemory.of(operands.weights()));
+        operands.weights() == null ? null : HostDevice.segment(TypedMemory.of(operands.weights()));
     if (operands.fallback() != null) {
       TypedMemory memory = TypedMemory.of(operands.fallback());
       fallback = HostDevice.segment(memory);
@@ -111,7 +109,8 @@ public abstract class BagTask extends IndexedTask {
   protected static final int EMPTY_BAG = 2;
 
   /**
-   * Combines positions {@code start} to {@code end} into the row at byte {@code target} of {@code out}.
+   * Combines positions {@code start} to {@code end} into the row at byte {@code target} of {@code
+   * out}.
    *
    * @param table the table to read, or a negative answer that holds for every id of the bag
    * @return one of the three above

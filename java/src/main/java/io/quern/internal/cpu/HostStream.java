@@ -7,7 +7,7 @@ import io.quern.internal.device.Resource;
 import io.quern.internal.device.TypedMemory;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
-import java.util.IdentityHashMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntFunction;
@@ -18,7 +18,7 @@ public final class HostStream extends QueueStream {
   private static final long GRAIN_BYTES = 32 << 10;
 
   private final HostDevice device;
-  private final Map<Class<?>, RowTask> tasks = new IdentityHashMap<>();
+  private final Map<Class<?>, RowTask> tasks = new HashMap<>();
   private List<Runnable> recording;
 
   HostStream(HostDevice device) {
@@ -27,8 +27,8 @@ public final class HostStream extends QueueStream {
   }
 
   /**
-   * The stream's own task of a class, to be filled with the operands of a call and run by {@link #run}. While capturing
-   * it is a new one, since the graph keeps it.
+   * The stream's own task of a class, to be filled with the operands of a call and run by {@link
+   * #run}. While capturing it is a new one, since the graph keeps it.
    *
    * @param create makes one for that many threads
    */

@@ -14,8 +14,8 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * A task that reads rows of tables by index. It turns an index into where the row begins, or into one of the negative
- * answers below, and reports bad indices under FAIL.
+ * A task that reads rows of tables by index. It turns an index into where the row begins, or into
+ * one of the negative answers below, and reports bad indices under FAIL.
  */
 public abstract class IndexedTask extends RowTask {
   /** The id is −1: there is no row. */
@@ -90,7 +90,10 @@ public abstract class IndexedTask extends RowTask {
         : outside(Kind.TABLE_ID, i, number, tableCount);
   }
 
-  /** The byte where the row of {@code id}, found at that position, begins in its table, or a negative answer. */
+  /**
+   * The byte where the row of {@code id}, found at that position, begins in its table, or a
+   * negative answer.
+   */
   protected final long row(long table, long position, long id) {
     if (id == -1) {
       return NO_ROW;

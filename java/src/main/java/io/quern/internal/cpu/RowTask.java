@@ -4,8 +4,9 @@ import io.quern.InvalidDataException;
 import io.quern.InvalidDataException.Kind;
 
 /**
- * One call of a CPU kernel: its operands, and the work for a range of output rows. A stream keeps one of each class and
- * uses it again, so that a call allocates nothing. Ranges are run by several threads at once; each has a number.
+ * One call of a CPU kernel: its operands, and the work for a range of output rows. A stream keeps
+ * one of each class and uses it again, so that a call allocates nothing. Ranges are run by several
+ * threads at once; each has a number.
  */
 public abstract class RowTask {
   private Kind kind;
@@ -26,7 +27,7 @@ public abstract class RowTask {
   /** Notes bad data; of several the lowest kind, then the lowest position is kept. */
   protected final synchronized void report(Kind kind, long position, long value, long limit) {
     int order = this.kind == null ? -1 : kind.compareTo(this.kind);
-    if (order < 0 || order == 0 && position < this.position) {
+    if (order < 0 || (order == 0 && position < this.position)) {
       this.kind = kind;
       this.position = position;
       this.value = value;

@@ -6,9 +6,9 @@ import java.util.concurrent.atomic.AtomicLong;
 import java.util.concurrent.locks.LockSupport;
 
 /**
- * A CPU device's threads. One call at a time is shared among them: ranges of rows are handed out in order by a counter,
- * to the calling thread as well. A call that finds the team busy runs in its own thread, and so does one too small to be
- * worth waking anybody. Nothing is allocated per call.
+ * A CPU device's threads. One call at a time is shared among them: ranges of rows are handed out in
+ * order by a counter, to the calling thread as well. A call that finds the team busy runs in its
+ * own thread, and so does one too small to be worth waking anybody. Nothing is allocated per call.
  */
 final class WorkerTeam {
   /** How often an idle worker looks for the next call before it sleeps: some ten microseconds. */
@@ -24,11 +24,13 @@ final class WorkerTeam {
   private final AtomicBoolean busy = new AtomicBoolean();
   private final AtomicLong nextRow = new AtomicLong();
 
-  /** Threads inside the call, the caller first; a call nobody is inside any more cannot be joined. */
+  /**
+   * Threads inside the call, the caller first; a call nobody is inside any more cannot be joined.
+   */
   private final AtomicInteger inside = new AtomicInteger();
 
   /** Counts calls, to wake the workers; one that comes late finds nobody inside and sleeps on. */
-  private volatile int call;
+  private final AtomicInteger call = new AtomicInteger();
 
   private volatile boolean closed;
   private volatile Throwable failure;
@@ -41,10 +43,7 @@ final class WorkerTeam {
     for (int i = 0; i < workers.length; i++) {
       int number = i + 1;
       workers[i] =
-          Thread.ofPlatform()
-              .daemon()
-              .name(name + " worker " + number)
-              .start(() -> serve(number));
+          Thread.ofPlatform().daemon().name(name + " worker " + number).start(() -> serve(number));
     }
   }
 
@@ -65,7 +64,7 @@ final class WorkerTeam {
           Math.max(grain, Math.ceilDiv(rows, (long) RANGES_PER_THREAD * (workers.length + 1)));
       nextRow.set(0);
       inside.set(1);
-      call = call + 1;
+      call.incrementAndGet();
       for (Thread worker : workers) {
         LockSupport.unpark(worker);
       }
@@ -103,7 +102,7 @@ final class WorkerTeam {
   private void serve(int number) {
     int served = 0;
     while (true) {
-      for (int spins = 0; call == served; spins++) {
+      for (int spins = 0; call.get() == served; spins++) {
         if (closed) {
           return;
         }
@@ -113,7 +112,7 @@ final class WorkerTeam {
           LockSupport.park(this);
         }
       }
-      served = call;
+      served = call.get();
       int joined = inside.get();
       while (joined > 0 && !inside.compareAndSet(joined, joined + 1)) {
         joined = inside.get();

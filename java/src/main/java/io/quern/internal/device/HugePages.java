@@ -11,8 +11,9 @@ import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 
 /**
- * Memory that the Linux kernel is asked to back with 2 MiB pages. Random rows of a large table otherwise miss the TLB as
- * often as the cache. The advice has to come before the first touch, and {@link Arena#allocate} touches everything.
+ * Memory that the Linux kernel is asked to back with 2 MiB pages. Random rows of a large table
+ * otherwise miss the TLB as often as the cache. The advice has to come before the first touch, and
+ * {@link Arena#allocate} touches everything.
  */
 final class HugePages {
   /** The page size of x86-64, and of aarch64 with 4 KiB base pages. */
@@ -47,7 +48,10 @@ final class HugePages {
             libc.findOrThrow("munmap"), FunctionDescriptor.of(JAVA_INT, JAVA_LONG, JAVA_LONG));
   }
 
-  /** Zeroed memory of the arena, or null if it is too small to gain, or this is no Linux that lets us. */
+  /**
+   * Zeroed memory of the arena, or null if it is too small to gain, or this is no Linux that lets
+   * us.
+   */
   static MemorySegment allocate(long bytes, Arena arena) {
     if (bytes < PAGE || bytes > Long.MAX_VALUE - PAGE) {
       return null;

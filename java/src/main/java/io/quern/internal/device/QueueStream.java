@@ -14,8 +14,8 @@ import java.util.Set;
 import java.util.concurrent.atomic.AtomicReference;
 
 /**
- * A stream as operators see it. A call on it is {@link #begin()}, {@link #hold} for every operand, the work, {@link
- * #end()}; nothing of that allocates.
+ * A stream as operators see it. A call on it is {@link #begin()}, {@link #hold} for every operand,
+ * the work, {@link #end()}; nothing of that allocates.
  */
 public abstract sealed class QueueStream extends Resource implements Stream
     permits HostStream, RuntimeStream {
@@ -65,7 +65,10 @@ public abstract sealed class QueueStream extends Resource implements Stream
     }
   }
 
-  /** Keeps an operand's memory from being released until the call, or the graph being captured, is over. */
+  /**
+   * Keeps an operand's memory from being released until the call, or the graph being captured, is
+   * over.
+   */
   public final void hold(TypedMemory operand) {
     Resource memory = operand.memory();
     memory.enter();

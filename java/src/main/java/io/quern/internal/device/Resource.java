@@ -4,8 +4,8 @@ import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
 
 /**
- * A native object with one owner: counted while in use, closed once. {@link #close()} waits until nobody uses it any
- * more, so an object never disappears under a call of another thread.
+ * A native object with one owner: counted while in use, closed once. {@link #close()} waits until
+ * nobody uses it any more, so an object never disappears under a call of another thread.
  */
 public abstract class Resource {
   private static final int CLOSED = Integer.MIN_VALUE;

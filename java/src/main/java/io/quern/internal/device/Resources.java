@@ -8,7 +8,10 @@ import java.util.LinkedHashSet;
 import java.util.List;
 import java.util.Set;
 
-/** Everything opened from one device. Nothing here is freed by the garbage collector; what it finds is reported. */
+/**
+ * Everything opened from one device. Nothing here is freed by the garbage collector; what it finds
+ * is reported.
+ */
 public final class Resources {
   private static final Logger LOG = System.getLogger("io.quern");
   private static final Cleaner CLEANER = Cleaner.create();
@@ -39,7 +42,10 @@ public final class Resources {
     throw new IllegalStateException(device + " is closed");
   }
 
-  /** Reports the resource if {@code handle}, the only way to close it, is collected while it is open. */
+  /**
+   * Reports the resource if {@code handle}, the only way to close it, is collected while it is
+   * open.
+   */
   void reportIfDropped(Object handle, Resource resource) {
     CLEANER.register(
         handle,

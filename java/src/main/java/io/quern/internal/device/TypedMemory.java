@@ -8,13 +8,17 @@ import io.quern.Stream;
 import java.lang.foreign.MemorySegment;
 import java.util.Objects;
 
-/** What the buffers of all devices share: the type, the geometry of a view, and the memory behind it. */
+/**
+ * What the buffers of all devices share: the type, the geometry of a view, and the memory behind
+ * it.
+ */
 public abstract class TypedMemory {
   private final DType dtype;
   private final Shape shape;
   private final long rowStride;
   private final Resource memory;
-  private final TypedMemory root;
+  /** What this is a view of, which must not be collected before it; null if this owns the memory. */
+  private final TypedMemory parent;
 
   /** The buffer that owns {@code memory}. */
   protected TypedMemory(DType dtype, Shape shape, Resource memory, Resources owner) {
@@ -22,7 +26,7 @@ public abstract class TypedMemory {
     this.shape = shape;
     this.rowStride = shape.last();
     this.memory = memory;
-    this.root = this;
+    this.parent = null;
     if (owner != null) {
       owner.reportIfDropped(this, memory);
     }
@@ -34,7 +38,7 @@ public abstract class TypedMemory {
     this.shape = shape;
     this.rowStride = rowStride;
     this.memory = parent.memory;
-    this.root = parent.root;
+    this.parent = parent;
   }
 
   /** The buffer's other face. */
@@ -90,7 +94,7 @@ public abstract class TypedMemory {
 
   /** Closes the memory if this buffer owns it. */
   public final void close() {
-    if (root == this) {
+    if (parent == null) {
       memory.close();
     }
   }

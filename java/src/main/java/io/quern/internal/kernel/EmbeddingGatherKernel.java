@@ -6,7 +6,9 @@ import io.quern.internal.device.QueueStream;
 import io.quern.op.EmbeddingGather;
 import java.util.List;
 
-/** One back end's {@code EmbeddingGather}, prepared for a spec. Operands arrive checked and held. */
+/**
+ * One back end's {@code EmbeddingGather}, prepared for a spec. Operands arrive checked and held.
+ */
 public interface EmbeddingGatherKernel {
   /**
    * Queues the work.

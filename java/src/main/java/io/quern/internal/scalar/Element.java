@@ -34,8 +34,8 @@ final class Element {
   private static short toBfloat16(float value) {
     int bits = Float.floatToRawIntBits(value);
     if (Float.isNaN(value)) {
-      return (short) (bits >> BF16_SHIFT | 0x40);
+      return (short) ((bits >> BF16_SHIFT) | 0x40);
     }
-    return (short) (bits + 0x7fff + (bits >> BF16_SHIFT & 1) >> BF16_SHIFT);
+    return (short) ((bits + 0x7fff + ((bits >> BF16_SHIFT) & 1)) >> BF16_SHIFT);
   }
 }

@@ -9,7 +9,9 @@ import io.quern.op.Combine;
 import io.quern.op.EmbeddingBag;
 import java.lang.foreign.MemorySegment;
 
-/** {@code out[s, :] = combine(table[ids[j], :])}, element by element, in canonical order (rule 5). */
+/**
+ * {@code out[s, :] = combine(table[ids[j], :])}, element by element, in canonical order (rule 5).
+ */
 final class ScalarEmbeddingBag implements EmbeddingBagKernel {
   /** Consecutive positions of a bag whose rows are added in order before chunks are. */
   private static final long CHUNK = 64;

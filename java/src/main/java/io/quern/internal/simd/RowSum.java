@@ -7,13 +7,15 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 
 /**
- * The weighted sum of rows of native memory, by fma in the order given, from +0. The sums of eight vectors of columns
- * stay in local variables; in an array they would be boxed or stored for every row.
+ * The weighted sum of rows of native memory, by fma in the order given, from +0. The sums of eight
+ * vectors of columns stay in local variables; in an array they would be boxed or stored for every
+ * row.
  */
 final class RowSum {
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
   private static final int LANES = Species.LANES;
   private static final int BLOCK = 8 * LANES;
+  private static final long VECTOR_BYTES = (long) LANES * Float.BYTES;
 
   private RowSum() {}
 
@@ -60,19 +62,19 @@ final class RowSum {
       long at = rows[k] + (long) d * Float.BYTES;
       FloatVector w = FloatVector.broadcast(Species.FLOAT, weights[k]);
       s0 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s0);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s1 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s1);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s2 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s2);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s3 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s3);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s4 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s4);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s5 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s5);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s6 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s6);
-      at += LANES * Float.BYTES;
+      at += VECTOR_BYTES;
       s7 = FloatVector.fromMemorySegment(Species.FLOAT, table, at, ORDER).fma(w, s7);
     }
     s0.intoArray(sum, d);

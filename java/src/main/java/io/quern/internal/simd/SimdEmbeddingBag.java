@@ -11,8 +11,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * {@code out[s, :] = combine(table[ids[j], :])}. Chunk by chunk of a bag: first the rows to be combined are listed, then
- * they are combined; sums over F32 tables straight from the table, everything else through a {@link Tile}.
+ * {@code out[s, :] = combine(table[ids[j], :])}. Chunk by chunk of a bag: first the rows to be
+ * combined are listed, then they are combined; sums over F32 tables straight from the table,
+ * everything else through a {@link Tile}.
  */
 final class SimdEmbeddingBag implements EmbeddingBagKernel {
   /** Consecutive positions of a bag whose rows are added in order before chunks are (rule 5). */
@@ -78,8 +79,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
           : reduce(scratch, table, start, end, out, target, dim);
     }
 
-    private int pick(
-        int worker, long table, long start, long end, MemorySegment out, long target) {
+    private int pick(int worker, long table, long start, long end, MemorySegment out, long target) {
       long found = NO_ROW;
       for (long j = start; j < end; j++) {
         long row = rowAt(table, j);
@@ -126,8 +126,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
         } else {
           float[] sum = counted == 0 ? total : scratch.chunk;
           if (from == DType.F32 && !scratch.zeroRow) {
-            RowSum.of(
-                table(table), scratch.rows, scratch.weights, scratch.listed, sum, dim);
+            RowSum.of(table(table), scratch.rows, scratch.weights, scratch.listed, sum, dim);
           } else {
             Arrays.fill(sum, 0, dim, 0);
             stage(scratch, table, sum, dim);
@@ -143,7 +142,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
         return EMPTY_BAG;
       }
       switch (combine) {
-        case MEAN -> TileReduce.divide(total, counted, dim);
+        case MEAN -> TileReduce.divide(total, (float) counted, dim);
         case WEIGHTED_MEAN -> TileReduce.divide(total, weight, dim);
         case MAX, MIN -> TileReduce.add(total, 0f, dim); // −0 becomes +0
         default -> {}

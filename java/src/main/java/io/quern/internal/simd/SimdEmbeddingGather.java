@@ -10,7 +10,10 @@ import io.quern.op.EmbeddingGather;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 
-/** {@code out[i, :] = table[ids[i], :]}: row by row where bits are copied, by tiles of rows where they are converted. */
+/**
+ * {@code out[i, :] = table[ids[i], :]}: row by row where bits are copied, by tiles of rows where
+ * they are converted.
+ */
 final class SimdEmbeddingGather implements EmbeddingGatherKernel {
   private final EmbeddingGather.Spec spec;
 

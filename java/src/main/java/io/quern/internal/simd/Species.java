@@ -7,17 +7,19 @@ import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
 
 /**
- * The vector shape of all kernels: the one this JVM prefers. A fixed shape wider than the JVM's largest would run in
- * software.
+ * The vector shape of all kernels: the one this JVM prefers. A fixed shape wider than the JVM's
+ * largest would run in software.
  */
 public final class Species {
   static final VectorSpecies<Float> FLOAT = FloatVector.SPECIES_PREFERRED;
   static final VectorSpecies<Integer> INT = IntVector.SPECIES_PREFERRED;
 
-  /** As many shorts as there are floats in a vector; at 128 bit, whose half is too narrow to load well, 64 bit. */
+  /**
+   * As many shorts as there are floats in a vector; at 128 bit, whose half is too narrow to load
+   * well, 64 bit.
+   */
   static final VectorSpecies<Short> HALF_SHORT =
-      ShortVector.SPECIES_PREFERRED.withShape(
-          VectorShape.forBitSize(FLOAT.vectorBitSize() / 2));
+      ShortVector.SPECIES_PREFERRED.withShape(VectorShape.forBitSize(FLOAT.vectorBitSize() / 2));
 
   /** Floats in a vector. */
   static final int LANES = FLOAT.length();

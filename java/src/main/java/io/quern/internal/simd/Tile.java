@@ -15,12 +15,16 @@ import jdk.incubator.vector.VectorOperators;
 /**
  * A worker's scratch: rows on their way from a table, widened to F32, or to an output, rounded.
  *
- * <p>Rows from memory are first copied here, many in a row, and only then computed on: the copies overlap their cache
- * misses, where a loop that converts as it loads waits for each row (3 times slower at 256-byte rows from DRAM). The
- * arrays are on the heap because C2 vectorises the conversions of F16 only there.
+ * <p>Rows from memory are first copied here, many in a row, and only then computed on: the copies
+ * overlap their cache misses, where a loop that converts as it loads waits for each row (3 times
+ * slower at 256-byte rows from DRAM). The arrays are on the heap because C2 vectorises the
+ * conversions of F16 only there.
  */
 final class Tile {
-  /** Elements worth staging together: 16 KiB of halves and 32 KiB of floats, about a first-level cache. */
+  /**
+   * Elements worth staging together: 16 KiB of halves and 32 KiB of floats, about a first-level
+   * cache.
+   */
   private static final int LEAST_CAPACITY = 8192;
 
   private static final int BF16_SHIFT = 16;
@@ -115,7 +119,10 @@ final class Tile {
     }
   }
 
-  /** To nearest even: adds just under half of the last kept bit, and the rest of it where that bit is odd. */
+  /**
+   * To nearest even: adds just under half of the last kept bit, and the rest of it where that bit
+   * is odd.
+   */
   private static void roundBf16(float[] floats, short[] halves, int count) {
     int i = 0;
     for (; i <= count - Species.LANES; i += Species.LANES) {
@@ -138,7 +145,7 @@ final class Tile {
           (short)
               (Float.isNaN(floats[i])
                   ? upper | BF16_QUIET
-                  : bits + 0x7fff + (upper & 1) >>> BF16_SHIFT);
+                  : (bits + 0x7fff + (upper & 1)) >>> BF16_SHIFT);
     }
   }
 }
