@@ -13,9 +13,6 @@ import java.lang.foreign.MemorySegment;
  * @param memoryPools whether it has the stream-ordered allocator
  */
 record DeviceProperties(String name, int major, int minor, long memoryBytes, boolean memoryPools) {
-  /** The oldest architecture that libquern has code for. */
-  static final int LEAST_MAJOR = 8;
-
   /**
    * Asks the library.
    *
@@ -36,11 +33,6 @@ record DeviceProperties(String name, int major, int minor, long memoryBytes, boo
           quern_device_info.memory_bytes(info),
           quern_device_info.memory_pools(info) != 0);
     }
-  }
-
-  /** Whether libquern has code for it. */
-  boolean isSupported() {
-    return major >= LEAST_MAJOR;
   }
 
   @Override

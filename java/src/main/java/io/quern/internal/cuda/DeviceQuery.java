@@ -17,12 +17,14 @@ import io.quern.CudaException;
 import io.quern.bindings.quern.QuernAbi;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.util.function.IntSupplier;
 
 /** Driver, runtime and device, asked without making a context. The libraries must be loaded. */
 public final class DeviceQuery {
   /** CUDA versions are 1000 · major + 10 · minor. */
   private static final int MAJOR = 1000;
+
+  /** The oldest architecture that libquern has code for. */
+  private static final int LEAST_MAJOR = 8;
 
   private DeviceQuery() {}
 
@@ -30,39 +32,28 @@ public final class DeviceQuery {
   public static Availability query(int ordinal) {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment out = arena.allocate(JAVA_INT);
-      int runtime = number("cudaRuntimeGetVersion", out, () -> cudaRuntimeGetVersion(out));
+      int runtime = number("cudaRuntimeGetVersion", out, cudaRuntimeGetVersion(out));
       int expected = CUDART_VERSION() / MAJOR;
       if (runtime / MAJOR != expected) {
         return new Unavailable(
             "libcudart is that of CUDA %s, expected %d".formatted(version(runtime), expected),
             "use the libcudart of this release");
       }
-      int driver = number("cudaDriverGetVersion", out, () -> cudaDriverGetVersion(out));
+      int driver = number("cudaDriverGetVersion", out, cudaDriverGetVersion(out));
       int status = cudaGetDeviceCount(out);
       if (status != cudaSuccess()) {
         cudaGetLastError();
         return noDevice(status, driver, runtime);
       }
-      int devices = out.get(JAVA_INT, 0);
-      if (ordinal < 0 || ordinal >= devices) {
-        return new Unavailable(
-            "quern.cuda.device is %d, but CUDA shows %d devices".formatted(ordinal, devices),
-            "give an ordinal from 0 on; CUDA_VISIBLE_DEVICES hides devices");
-      }
-      DeviceProperties properties = DeviceProperties.of(ordinal);
-      if (!properties.isSupported()) {
-        return new Unavailable(
-            "%s: expected compute capability %d.0 or newer"
-                .formatted(properties, DeviceProperties.LEAST_MAJOR),
-            "choose another device with quern.cuda.device");
-      }
       return new Available(
           "%s, driver for CUDA %s, runtime %s, %s"
               .formatted(
-                  properties,
+                  requireUsable(ordinal),
                   version(driver),
                   version(runtime),
                   QuernAbi.quern_build_info().getString(0)));
+    } catch (IllegalArgumentException e) {
+      return new Unavailable(e.getMessage(), "choose another device with quern.cuda.device");
     } catch (CudaException e) {
       return new Unavailable(e.getMessage(), "see what nvidia-smi says");
     } catch (LinkageError e) {
@@ -72,6 +63,30 @@ public final class DeviceQuery {
           "a native library lacks a function: " + cause.getMessage(),
           "use the libraries of this release");
     }
+  }
+
+  /**
+   * The device of that ordinal.
+   *
+   * @throws IllegalArgumentException if there is none, or libquern has no code for it
+   * @throws CudaException if CUDA does not tell
+   */
+  static DeviceProperties requireUsable(int ordinal) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(JAVA_INT);
+      int devices = number("cudaGetDeviceCount", out, cudaGetDeviceCount(out));
+      if (ordinal < 0 || ordinal >= devices) {
+        throw new IllegalArgumentException(
+            "there is no device %d: CUDA shows %d, from 0 on".formatted(ordinal, devices));
+      }
+    }
+    DeviceProperties properties = DeviceProperties.of(ordinal);
+    if (properties.major() < LEAST_MAJOR) {
+      throw new IllegalArgumentException(
+          "device %d is %s; the kernels need compute capability %d.0"
+              .formatted(ordinal, properties, LEAST_MAJOR));
+    }
+    return properties;
   }
 
   private static Unavailable noDevice(int status, int driver, int runtime) {
@@ -93,8 +108,7 @@ public final class DeviceQuery {
     return new Unavailable(error, "see what nvidia-smi says");
   }
 
-  private static int number(String call, MemorySegment out, IntSupplier body) {
-    int status = body.getAsInt();
+  private static int number(String call, MemorySegment out, int status) {
     if (status != cudaSuccess()) {
       cudaGetLastError();
       throw CudaStatus.exception(status, call, "", null);

@@ -44,9 +44,9 @@ final class PrimaryContext {
   /** What lost the context. */
   private final AtomicReference<CudaException> loss = new AtomicReference<>();
 
-  private PrimaryContext(int ordinal) {
+  private PrimaryContext(int ordinal, DeviceProperties properties) {
     this.ordinal = ordinal;
-    this.properties = DeviceProperties.of(ordinal);
+    this.properties = properties;
     this.allocations =
         properties.memoryPools()
             ? create(
@@ -58,10 +58,18 @@ final class PrimaryContext {
   /**
    * The context of an ordinal.
    *
-   * @throws CudaException if there is no such device, or it is lost
+   * @throws IllegalArgumentException if there is no such device, or libquern has no code for it
+   * @throws CudaException if it is lost
    */
   static PrimaryContext of(int ordinal) {
-    return CONTEXTS.computeIfAbsent(ordinal, PrimaryContext::new);
+    PrimaryContext context =
+        CONTEXTS.computeIfAbsent(
+            ordinal, missing -> new PrimaryContext(missing, DeviceQuery.requireUsable(missing)));
+    CudaException lost = context.loss.get();
+    if (lost != null) {
+      throw context.failure(lost.code(), "open", "lost before");
+    }
+    return context;
   }
 
   int ordinal() {
@@ -132,7 +140,7 @@ final class PrimaryContext {
       boolean lostBefore = loss.get() != null;
       CudaException failure = failure(status, call, "");
       if (!lostBefore) {
-        LOG.log(Level.WARNING, "while closing: " + failure.getMessage(), failure);
+        LOG.log(Level.WARNING, "while closing: " + failure.getMessage());
       }
     }
   }

@@ -2,8 +2,6 @@ package io.quern.internal.cuda;
 
 import static io.quern.bindings.cudart.CudaRuntime.cudaEventCreateWithFlags;
 import static io.quern.bindings.cudart.CudaRuntime.cudaEventDefault;
-import static io.quern.bindings.cudart.CudaRuntime.cudaGetDeviceCount;
-import static io.quern.bindings.cudart.CudaRuntime.cudaSuccess;
 
 import io.quern.Backend;
 import io.quern.CudaDevice;
@@ -14,9 +12,6 @@ import io.quern.Shape;
 import io.quern.internal.device.Resources;
 import io.quern.internal.kernel.KernelProvider;
 import io.quern.internal.kernel.KernelSet;
-import java.lang.foreign.Arena;
-import java.lang.foreign.MemorySegment;
-import java.lang.foreign.ValueLayout;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -32,33 +27,13 @@ public final class RuntimeDevice implements CudaDevice, KernelProvider {
    * Opens a device of a back end that the probe found available.
    *
    * @throws IllegalArgumentException if there is no such device, or libquern has no code for it
+   * @throws io.quern.CudaException if it was lost before
    */
   public RuntimeDevice(Backend backend, int ordinal) {
-    requireOrdinal(ordinal);
     this.backend = backend;
     this.context = PrimaryContext.of(ordinal);
     this.name = "%s device %d: %s".formatted(backend.id(), ordinal, context.properties());
-    if (!context.properties().isSupported()) {
-      throw new IllegalArgumentException(
-          "%s: expected compute capability %d.0 or newer"
-              .formatted(name, DeviceProperties.LEAST_MAJOR));
-    }
     this.resources = new Resources(name);
-  }
-
-  private static void requireOrdinal(int ordinal) {
-    try (Arena arena = Arena.ofConfined()) {
-      MemorySegment count = arena.allocate(ValueLayout.JAVA_INT);
-      int status = cudaGetDeviceCount(count);
-      if (status != cudaSuccess()) {
-        throw CudaStatus.exception(status, "cudaGetDeviceCount", "", null);
-      }
-      int devices = count.get(ValueLayout.JAVA_INT, 0);
-      if (ordinal < 0 || ordinal >= devices) {
-        throw new IllegalArgumentException(
-            "device %d does not exist, CUDA shows %d".formatted(ordinal, devices));
-      }
-    }
   }
 
   @Override
