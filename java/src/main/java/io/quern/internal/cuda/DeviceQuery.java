@@ -17,6 +17,8 @@ import io.quern.CudaException;
 import io.quern.bindings.quern.QuernAbi;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /** Driver, runtime and device, asked without making a context. The libraries must be loaded. */
 public final class DeviceQuery {
@@ -25,6 +27,8 @@ public final class DeviceQuery {
 
   /** The oldest architecture that libquern has code for. */
   private static final int LEAST_MAJOR = 8;
+
+  private static final Pattern MISSING = Pattern.compile("Symbol not found: (\\w+)");
 
   private DeviceQuery() {}
 
@@ -57,10 +61,12 @@ public final class DeviceQuery {
     } catch (CudaException e) {
       return new Unavailable(e.getMessage(), "see what nvidia-smi says");
     } catch (LinkageError e) {
-      // The first use of a function that no loaded library has.
-      Throwable cause = e.getCause() == null ? e : e.getCause();
+      // Whoever uses a function that no library has gets one of two messages, the first time and
+      // later.
+      String message = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
+      Matcher missing = MISSING.matcher(message);
       return new Unavailable(
-          "a native library lacks a function: " + cause.getMessage(),
+          "a native library lacks a function: " + (missing.find() ? missing.group(1) : message),
           "use the libraries of this release");
     }
   }

@@ -3,6 +3,7 @@ package io.quern.internal.load;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.File;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -18,6 +19,7 @@ public final class ForkedJvm {
 
   private final List<String> command =
       new ArrayList<>(List.of(Path.of(System.getProperty("java.home"), "bin", "java").toString()));
+  private String classPath = System.getProperty("java.class.path");
   private Map<String, String> environment = Map.of();
 
   /**
@@ -37,6 +39,12 @@ public final class ForkedJvm {
             .toArray(String[]::new));
   }
 
+  /** Adds a folder to the tests' class path. */
+  public ForkedJvm withClassPath(Path folder) {
+    classPath += File.pathSeparator + folder;
+    return this;
+  }
+
   /** Adds environment variables. */
   public ForkedJvm with(Map<String, String> environment) {
     this.environment = environment;
@@ -46,7 +54,7 @@ public final class ForkedJvm {
   /** Runs a main class of the tests to its end; what it printed. Another exit status than 0 fails the test. */
   public String run(Class<?> main, String... arguments) throws IOException, InterruptedException {
     List<String> line = new ArrayList<>(command);
-    line.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
+    line.addAll(List.of("-cp", classPath, main.getName()));
     line.addAll(List.of(arguments));
     Path output =
         Files.createTempFile("quern-fork", ".txt"); // a pipe would have to be read meanwhile
