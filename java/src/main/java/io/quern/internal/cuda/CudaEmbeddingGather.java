@@ -44,6 +44,7 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
   }
 
   /** What does not change from call to call. */
+  @SuppressWarnings("EnumOrdinal") // the numbers of the C ABI
   private void describe(MemorySegment desc) {
     quern_embedding_gather_desc.size(desc, (int) quern_embedding_gather_desc.sizeof());
     quern_embedding_gather_desc.table_dtype(desc, spec.table().ordinal());

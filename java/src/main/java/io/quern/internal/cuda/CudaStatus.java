@@ -4,15 +4,19 @@ import io.quern.CudaException;
 import io.quern.bindings.cudart.CudaRuntime;
 import io.quern.bindings.quern.QuernAbi;
 
-/** Statuses of CUDA functions ({@code cudaError_t}, positive) and of Quern's own ({@code quern_status}, negative). */
+/**
+ * Statuses of CUDA functions ({@code cudaError_t}, positive) and of Quern's own ({@code
+ * quern_status}, negative).
+ */
 final class CudaStatus {
   private CudaStatus() {}
 
   /**
-   * Whether the context is lost: CUDA's documentation says of these that all further work returns the same error until
-   * the process ends. The numbers are cudaErrorECCUncorrectable, NvlinkUncorrectable, Contained, IllegalAddress,
-   * LaunchTimeout, Assert, HardwareStackError, IllegalInstruction, MisalignedAddress, InvalidAddressSpace, InvalidPc,
-   * LaunchFailure and TensorMemoryLeak.
+   * Whether the context is lost: CUDA's documentation says of these that all further work returns
+   * the same error until the process ends. The numbers are cudaErrorECCUncorrectable,
+   * NvlinkUncorrectable, Contained, IllegalAddress, LaunchTimeout, Assert, HardwareStackError,
+   * IllegalInstruction, MisalignedAddress, InvalidAddressSpace, InvalidPc, LaunchFailure and
+   * TensorMemoryLeak.
    */
   static boolean isSticky(int status) {
     return switch (status) {

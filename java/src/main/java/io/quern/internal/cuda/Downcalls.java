@@ -9,11 +9,16 @@ import java.lang.foreign.MemoryLayout;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
-/** Handles for functions that are called often, with addresses as numbers: no object is made for a call. */
+/**
+ * Handles for functions that are called often, with addresses as numbers: no object is made for a
+ * call.
+ */
 final class Downcalls {
   private Downcalls() {}
 
-  /** A handle for the function at {@code address}, taking {@code long} wherever it takes an address. */
+  /**
+   * A handle for the function at {@code address}, taking {@code long} wherever it takes an address.
+   */
   static MethodHandle withLongs(MemorySegment address, FunctionDescriptor generated) {
     FunctionDescriptor longs =
         FunctionDescriptor.of(

@@ -21,12 +21,18 @@ final class Operand {
     return buffer == null ? 0 : TypedMemory.of(buffer).address();
   }
 
-  /** The row stride, which the library wants to be no less than the row even where there is a single one. */
+  /**
+   * The row stride, which the library wants to be no less than the row even where there is a single
+   * one.
+   */
   static long stride(Buffer buffer) {
     return Math.max(buffer.rowStride(), buffer.shape().last());
   }
 
-  /** Writes entry {@code i} of the array of tables that begins at byte {@code tables} of a descriptor. */
+  /**
+   * Writes entry {@code i} of the array of tables that begins at byte {@code tables} of a
+   * descriptor.
+   */
   static void setTable(MemorySegment descriptor, long tables, int i, Buffer table) {
     long entry = tables + i * TABLE_BYTES;
     descriptor.set(JAVA_LONG, entry + DATA, address(table));

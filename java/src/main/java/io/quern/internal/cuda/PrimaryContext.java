@@ -28,8 +28,9 @@ import java.util.function.IntSupplier;
 import java.util.function.ToIntFunction;
 
 /**
- * CUDA's primary context of one GPU, as this JVM uses it: calls with the device set, statuses turned into exceptions,
- * memory. There is one per ordinal; it lives as long as the JVM and is never reset, since others may use it too.
+ * CUDA's primary context of one GPU, as this JVM uses it: calls with the device set, statuses
+ * turned into exceptions, memory. There is one per ordinal; it lives as long as the JVM and is
+ * never reset, since others may use it too.
  */
 final class PrimaryContext {
   private static final Logger LOG = System.getLogger("io.quern");
@@ -83,9 +84,10 @@ final class PrimaryContext {
   /**
    * Makes a CUDA call with this device current.
    *
-   * <p>The current device and the last error belong to the OS thread. A virtual thread can change its OS thread only
-   * where it blocks, and there is no such point from the first to the last of these downcalls. The device stays set:
-   * setting another one back could create that one's context.
+   * <p>The current device and the last error belong to the OS thread. A virtual thread can change
+   * its OS thread only where it blocks, and there is no such point from the first to the last of
+   * these downcalls. The device stays set: setting another one back could create that one's
+   * context.
    *
    * @param call for messages
    * @throws CudaException unless it succeeds
@@ -126,8 +128,8 @@ final class PrimaryContext {
   }
 
   /**
-   * The same for a call on the way to closing something, which goes on whatever happens: trouble is logged, and what
-   * became of a lost context is of no interest.
+   * The same for a call on the way to closing something, which goes on whatever happens: trouble is
+   * logged, and what became of a lost context is of no interest.
    */
   void release(String call, IntSupplier body) {
     int status = cudaSetDevice(ordinal);
@@ -145,7 +147,10 @@ final class PrimaryContext {
     }
   }
 
-  /** The exception for a status; the first one that loses the context becomes the cause of all later ones. */
+  /**
+   * The exception for a status; the first one that loses the context becomes the cause of all later
+   * ones.
+   */
   CudaException failure(int status, String call, String detail) {
     CudaException failure = CudaStatus.exception(status, call, detail, loss.get());
     if (CudaStatus.isSticky(status)) {
@@ -185,7 +190,9 @@ final class PrimaryContext {
     }
   }
 
-  /** Page-locked host memory at an address that is the device's as well; its contents are undefined. */
+  /**
+   * Page-locked host memory at an address that is the device's as well; its contents are undefined.
+   */
   MemorySegment allocatePinned(long bytes) {
     return create(
         "cudaHostAlloc",

@@ -53,9 +53,9 @@ public final class RuntimeGraph extends Resource implements Graph {
     }
   }
 
-  /** CUDA lets a graph that still runs end by itself. */
   @Override
   protected void free() {
+    device.drain(); // it may still run
     device.context().release("cudaGraphExecDestroy", () -> cudaGraphExecDestroy(executable));
   }
 }

@@ -36,8 +36,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
 /**
- * A CUDA stream with its own page of page-locked memory: first the error record, which kernels write, then room for the
- * descriptor of a call, which the library has read when the call returns.
+ * A CUDA stream with its own page of page-locked memory: first the error record, which kernels
+ * write, then room for the descriptor of a call, which the library has read when the call returns.
  */
 public final class RuntimeStream extends QueueStream {
   private static final Logger LOG = System.getLogger("io.quern");
@@ -116,7 +116,10 @@ public final class RuntimeStream extends QueueStream {
     return descriptor;
   }
 
-  /** The number of the launch to come, which tells its entries in the error record from those of others. */
+  /**
+   * The number of the launch to come, which tells its entries in the error record from those of
+   * others.
+   */
   long nextLaunch() {
     return ++launches;
   }
@@ -176,6 +179,7 @@ public final class RuntimeStream extends QueueStream {
     }
   }
 
+  @SuppressWarnings("EnumOrdinal") // the numbers of the C ABI
   private InvalidDataException takeRecord() {
     int kind = quern_error_record.kind(record);
     if (kind == QuernAbi.QUERN_DATA_OK()) {
@@ -229,7 +233,10 @@ public final class RuntimeStream extends QueueStream {
     }
   }
 
-  /** Waits for work that others need done. A stream that records has none: see {@link #beginCapture}. */
+  /**
+   * Waits for work that others need done. A stream that records has none: see {@link
+   * #beginCapture}.
+   */
   void drain() {
     synchronized (lock) {
       if (!released && !isRecorded()) {
@@ -244,15 +251,16 @@ public final class RuntimeStream extends QueueStream {
       MemorySegment capture = arena.allocate(ValueLayout.JAVA_INT);
       int status = context.status(() -> cudaStreamIsCapturing(handle, capture));
       return status == cudaErrorStreamCaptureImplicit()
-          || status == cudaSuccess()
-              && capture.get(ValueLayout.JAVA_INT, 0) != cudaStreamCaptureStatusNone();
+          || (status == cudaSuccess()
+              && capture.get(ValueLayout.JAVA_INT, 0) != cudaStreamCaptureStatusNone());
     }
   }
 
   /**
-   * Waits for earlier work first, so that nobody has to wait for a stream that records, which CUDA does not allow. The
-   * mode is relaxed: in the others a capture must end on the OS thread that began it, which a virtual thread cannot
-   * promise, and allocating or closing a buffer in between would break it.
+   * Waits for earlier work first, so that nobody has to wait for a stream that records, which CUDA
+   * does not allow. The mode is relaxed: in the others a capture must end on the OS thread that
+   * began it, which a virtual thread cannot promise, and allocating or closing a buffer in between
+   * would break it.
    */
   @Override
   protected void beginCapture() {
@@ -312,8 +320,8 @@ public final class RuntimeStream extends QueueStream {
   }
 
   /**
-   * The source may be pageable or page-locked: only a wait makes sure that it may be reused. Copies that should not wait
-   * go from a pinned buffer.
+   * The source may be pageable or page-locked: only a wait makes sure that it may be reused. Copies
+   * that should not wait go from a pinned buffer.
    */
   @Override
   protected void copyIn(MemorySegment source, TypedMemory target) {
@@ -367,7 +375,10 @@ public final class RuntimeStream extends QueueStream {
     return staging;
   }
 
-  /** Queues a copy of {@code count} rows of {@code bytes} each, whose starts are {@code stride} bytes apart. */
+  /**
+   * Queues a copy of {@code count} rows of {@code bytes} each, whose starts are {@code stride}
+   * bytes apart.
+   */
   private void copy(
       MemorySegment to,
       long toStride,
@@ -379,7 +390,7 @@ public final class RuntimeStream extends QueueStream {
       return;
     }
     int kind = cudaMemcpyDefault();
-    if (count == 1 || toStride == bytes && fromStride == bytes) {
+    if (count == 1 || (toStride == bytes && fromStride == bytes)) {
       context.call("cudaMemcpyAsync", () -> cudaMemcpyAsync(to, from, bytes * count, kind, handle));
     } else if (Math.max(toStride, fromStride) <= MOST_PITCH_BYTES) {
       context.call(

@@ -15,9 +15,9 @@ import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
 /**
- * Finds the native libraries, loads them and compares their ABI, once per JVM. In this order: the emulation if {@code
- * quern.emulation} is set (its path, or empty for the one in {@code quern.native.dir}); the folder {@code
- * quern.native.dir}; the class path.
+ * Finds the native libraries, loads them and compares their ABI, once per JVM. In this order: the
+ * emulation if {@code quern.emulation} is set (its path, or empty for the one in {@code
+ * quern.native.dir}); the folder {@code quern.native.dir}; the class path.
  */
 public final class LibraryLoader {
   private static final String EMULATION = "quern.emulation";
@@ -59,7 +59,10 @@ public final class LibraryLoader {
     }
   }
 
-  /** This module makes restricted calls as well as the bindings: better refused here than in the first run. */
+  /**
+   * This module makes restricted calls as well as the bindings: better refused here than in the
+   * first run.
+   */
   private static void requireNativeAccess() throws Refusal {
     try {
       MemorySegment.NULL.reinterpret(0);

@@ -32,8 +32,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 
 /**
- * Every field of the descriptors arrives: runs that use all operands give the scalar back end's bits. (The operators'
- * case tables are elsewhere.) And a run is free of allocation and waiting.
+ * Every field of the descriptors arrives: runs that use all operands give the scalar back end's
+ * bits. (The operators' case tables are elsewhere.) And a run is free of allocation and waiting.
  */
 class CudaKernelsTest {
   private static final int DIM = 5;
@@ -65,7 +65,9 @@ class CudaKernelsTest {
     assertArrayEquals(gatherOn(scalar, policy), gatherOn(device, policy));
   }
 
-  /** Two tables with gaps between their rows, long ids, bad ids and table ids, an output with gaps. */
+  /**
+   * Two tables with gaps between their rows, long ids, bad ids and table ids, an output with gaps.
+   */
   private static float[] gatherOn(Device device, IndexPolicy policy) {
     EmbeddingGather gather =
         EmbeddingGather.plan(
@@ -115,7 +117,10 @@ class CudaKernelsTest {
     }
   }
 
-  /** Two tables, weights where they are allowed, skipped ids, empty bags, a fallback of one row or of all. */
+  /**
+   * Two tables, weights where they are allowed, skipped ids, empty bags, a fallback of one row or
+   * of all.
+   */
   private static float[] bagOn(
       Device device, Combine combine, EmptyBagPolicy empty, boolean oneRow) {
     EmbeddingBag bag =
@@ -176,7 +181,10 @@ class CudaKernelsTest {
     }
   }
 
-  /** Several faulty launches before a wait: the first one is reported, once, and the record is free again. */
+  /**
+   * Several faulty launches before a wait: the first one is reported, once, and the record is free
+   * again.
+   */
   @Test
   void theFirstFaultyLaunchIsReportedOnce() {
     EmbeddingGather gather =

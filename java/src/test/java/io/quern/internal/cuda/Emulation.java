@@ -14,7 +14,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.FunctionDescriptor;
 import java.lang.foreign.Linker;
 import java.lang.foreign.MemoryLayout;
-import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SymbolLookup;
 import java.lang.invoke.MethodHandle;
 
@@ -35,7 +34,9 @@ final class Emulation {
       long events,
       long graphs) {}
 
-  /** Opens the device; a test is skipped, with the probe's reason, where the library is not built. */
+  /**
+   * Opens the device; a test is skipped, with the probe's reason, where the library is not built.
+   */
   static RuntimeDevice open() {
     Probe probe = Backends.probe();
     assumeTrue(
@@ -50,7 +51,7 @@ final class Emulation {
       int answer =
           (int)
               Controls.INJECT.invokeExact(
-                  (MemorySegment) arena.allocateFrom(function), nth, status, sticky ? 1 : 0);
+                  arena.allocateFrom(function), nth, status, sticky ? 1 : 0);
       assertEquals(0, answer, "inject " + function);
     } catch (Throwable e) {
       throw new AssertionError(e);

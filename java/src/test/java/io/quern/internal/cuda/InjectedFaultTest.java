@@ -33,7 +33,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
-/** CUDA calls that fail become exceptions; nothing leaks, and unless the device is lost it works on. */
+/**
+ * CUDA calls that fail become exceptions; nothing leaks, and unless the device is lost it works on.
+ */
 class InjectedFaultTest {
   private static final int INVALID_CONFIGURATION = 9;
 
@@ -55,8 +57,8 @@ class InjectedFaultTest {
   }
 
   /**
-   * Each call of the function in turn fails once in a session that uses everything, until a session has none left to
-   * fail. Whatever the site, nothing leaks and the next session works.
+   * Each call of the function in turn fails once in a session that uses everything, until a session
+   * has none left to fail. Whatever the site, nothing leaks and the next session works.
    */
   @ParameterizedTest
   @ValueSource(

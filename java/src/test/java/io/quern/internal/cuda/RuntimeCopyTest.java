@@ -23,7 +23,9 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
-/** Copies of every kind arrive, leave the gaps between rows alone, and keep the order of the stream. */
+/**
+ * Copies of every kind arrive, leave the gaps between rows alone, and keep the order of the stream.
+ */
 class RuntimeCopyTest {
   private static final int GAP = 0x5afe;
 
@@ -95,7 +97,7 @@ class RuntimeCopyTest {
     int[] values = IntStream.range(0, rows * width).toArray();
     for (boolean fromPinned : new boolean[] {false, true}) {
       for (boolean toPinned : new boolean[] {false, true}) {
-        for (int fromStride : new int[] {width, width + 3}) {
+        for (long fromStride : new long[] {width, width + 3}) {
           for (int toStride : new int[] {width, width + 2}) {
             int[] gaps = new int[rows * toStride];
             Arrays.fill(gaps, GAP);
@@ -127,16 +129,16 @@ class RuntimeCopyTest {
   /** A pinned buffer is an operand of a CPU device too, and its segment is the same memory. */
   @Test
   void pinnedMemoryIsHostMemory() {
-    try (PinnedBuffer pinned = device.allocatePinned(DType.I32, Shape.of(2, 3));
-        CpuDevice cpu = CpuDevice.open(Backend.SCALAR, 1);
+    PinnedBuffer pinned = device.allocatePinned(DType.I32, Shape.of(2, 3));
+    try (CpuDevice cpu = CpuDevice.open(Backend.SCALAR, 1);
         Stream cpuStream = cpu.openStream()) {
       pinned.view(1, Shape.of(2), 2).copyFrom(MemorySegment.ofArray(new int[] {8, 9}), cpuStream);
       assertEquals(8, pinned.segment().getAtIndex(JAVA_INT, 1));
       assertEquals(9, pinned.segment().getAtIndex(JAVA_INT, 2));
-      MemorySegment segment = pinned.segment();
-      pinned.close();
-      assertThrows(IllegalStateException.class, () -> segment.get(JAVA_INT, 0));
     }
+    MemorySegment segment = pinned.segment();
+    pinned.close();
+    assertThrows(IllegalStateException.class, () -> segment.get(JAVA_INT, 0));
   }
 
   @Test

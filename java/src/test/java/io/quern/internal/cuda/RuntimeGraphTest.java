@@ -23,7 +23,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Work is recorded without being run, and runs as often as the graph is launched, with what its buffers hold then. */
+/**
+ * Work is recorded without being run, and runs as often as the graph is launched, with what its
+ * buffers hold then.
+ */
 class RuntimeGraphTest {
   private static final float[] TABLE = {0, 1, 10, 11, 20, 21};
 

@@ -3,6 +3,7 @@ package io.quern.internal.cuda;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -24,6 +25,8 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
 import java.util.concurrent.Future;
@@ -31,7 +34,10 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 
-/** Devices, buffers, streams, events and graphs: what they own is released once, and nothing is used after that. */
+/**
+ * Devices, buffers, streams, events and graphs: what they own is released once, and nothing is used
+ * after that.
+ */
 class RuntimeLifecycleTest {
   private static final Shape FOUR = Shape.of(4);
 
@@ -171,7 +177,10 @@ class RuntimeLifecycleTest {
     }
   }
 
-  /** An engine may record a stream of its own; what is closed meanwhile must not wait for that stream. */
+  /**
+   * An engine may record a stream of its own; what is closed meanwhile must not wait for that
+   * stream.
+   */
   @Test
   void aWrappedStreamMayBeInItsOwnersCapture() {
     try (Arena arena = Arena.ofConfined();
@@ -213,6 +222,34 @@ class RuntimeLifecycleTest {
       assertThrows(IllegalArgumentException.class, () -> stream.record(foreign));
       assertThrows(IllegalArgumentException.class, () -> stream.await(host));
       assertThrows(IllegalArgumentException.class, () -> late.millisSince(host));
+    }
+  }
+
+  /** A buffer that is closed under a call either lives until its end or refuses it. */
+  @Test
+  void closingMeetsCallsOfAnotherThread() throws Exception {
+    try (Stream stream = device.openStream();
+        ExecutorService executor = Executors.newSingleThreadExecutor()) {
+      for (int i = 0; i < 200; i++) {
+        Buffer from = device.allocate(DType.I32, FOUR);
+        Buffer to = device.allocatePinned(DType.I32, FOUR);
+        from.copyFrom(MemorySegment.ofArray(new int[4]), stream);
+        CountDownLatch running = new CountDownLatch(1);
+        Future<?> copies =
+            executor.submit(
+                () -> {
+                  while (true) {
+                    from.copyTo(to, stream);
+                    running.countDown();
+                  }
+                });
+        running.await();
+        (i % 2 == 0 ? from : to).close();
+        ExecutionException end = assertThrows(ExecutionException.class, copies::get);
+        assertInstanceOf(IllegalStateException.class, end.getCause());
+        from.close();
+        to.close();
+      }
     }
   }
 

@@ -13,7 +13,10 @@ import java.util.Map;
 import java.util.concurrent.TimeUnit;
 import java.util.stream.Stream;
 
-/** A JVM of its own for what a JVM can do only once: load a library, lose a device, start with other flags. */
+/**
+ * A JVM of its own for what a JVM can do only once: load a library, lose a device, start with other
+ * flags.
+ */
 public final class ForkedJvm {
   private static final long TIMEOUT_SECONDS = 120;
 
@@ -51,7 +54,10 @@ public final class ForkedJvm {
     return this;
   }
 
-  /** Runs a main class of the tests to its end; what it printed. Another exit status than 0 fails the test. */
+  /**
+   * Runs a main class of the tests to its end; what it printed. Another exit status than 0 fails
+   * the test.
+   */
   public String run(Class<?> main, String... arguments) throws IOException, InterruptedException {
     List<String> line = new ArrayList<>(command);
     line.addAll(List.of("-cp", classPath, main.getName()));

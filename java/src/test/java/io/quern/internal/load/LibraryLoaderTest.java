@@ -15,7 +15,10 @@ import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Every way in which loading fails ends in a line of the probe with a reason and a hint, in a JVM of its own. */
+/**
+ * Every way in which loading fails ends in a line of the probe with a reason and a hint, in a JVM
+ * of its own.
+ */
 class LibraryLoaderTest {
   private static final String PROPERTY = "-Dquern.native.dir=";
   private static final String RESOURCES = "META-INF/quern/linux-x86_64";
@@ -144,7 +147,9 @@ class LibraryLoaderTest {
         cuda.get(1), "is loaded in another class loader already", "that all its users share");
   }
 
-  /** The class path's libraries are unpacked for this user alone, and the folder goes with the JVM. */
+  /**
+   * The class path's libraries are unpacked for this user alone, and the folder goes with the JVM.
+   */
   @Test
   void fromTheClassPath() throws Exception {
     classPathStubs();

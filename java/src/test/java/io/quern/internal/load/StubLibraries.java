@@ -1,5 +1,6 @@
 package io.quern.internal.load;
 
+import static java.nio.charset.StandardCharsets.UTF_8;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -10,9 +11,15 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
-/** Small native libraries made by the machine's C compiler, to be loaded in the place of the real ones. */
+/**
+ * Small native libraries made by the machine's C compiler, to be loaded in the place of the real
+ * ones.
+ */
 public final class StubLibraries {
-  /** A runtime of CUDA 13.0 that answers what the environment says: STUB_STATUS, STUB_DRIVER, STUB_DEVICES. */
+  /**
+   * A runtime of CUDA 13.0 that answers what the environment says: STUB_STATUS, STUB_DRIVER,
+   * STUB_DEVICES.
+   */
   public static final String CUDART =
       """
       #include <stdlib.h>
@@ -34,8 +41,8 @@ public final class StubLibraries {
   private StubLibraries() {}
 
   /**
-   * A libquern of an ABI version, whose device has the compute capability STUB_COMPUTE, such as 75, and whose build
-   * information says in which folder it lies and who may enter that.
+   * A libquern of an ABI version, whose device has the compute capability STUB_COMPUTE, such as 75,
+   * and whose build information says in which folder it lies and who may enter that.
    */
   public static String quern(int abi) {
     return """
@@ -85,7 +92,7 @@ public final class StubLibraries {
             List.of("cc", "-shared", "-fPIC", "-o", library.toString(), code.toString()));
     command.addAll(List.of(flags));
     Process process = new ProcessBuilder(command).redirectErrorStream(true).start();
-    String output = new String(process.getInputStream().readAllBytes());
+    String output = new String(process.getInputStream().readAllBytes(), UTF_8);
     assertEquals(0, process.waitFor(), output);
     Files.delete(code);
   }

@@ -12,7 +12,10 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** What drivers and devices answer, and what the probe makes of it; a stub of the CUDA runtime answers. */
+/**
+ * What drivers and devices answer, and what the probe makes of it; a stub of the CUDA runtime
+ * answers.
+ */
 class CudaProbeTest {
   @TempDir private static Path folder;
 
