@@ -23,7 +23,8 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
 
   /**
    * Records what {@code work} runs on this stream, without running it, as a graph. Operators and
-   * buffer-to-buffer copies can be captured; what waits cannot.
+   * buffer-to-buffer copies can be captured; what waits, events and other graphs cannot. Waits for
+   * earlier work first.
    *
    * @throws IllegalStateException if this stream is capturing already
    * @throws CudaException if the capture was broken by a call that cannot be captured
@@ -45,7 +46,8 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
 
   /**
    * Uses a {@code cudaStream_t} that the caller owns and keeps alive until the returned stream is
-   * closed. Opening allocates the stream's error record (64 bytes, page-locked); nothing else.
+   * closed. Opening allocates a page of page-locked memory, for the stream's error record and the
+   * arguments of its calls; the first copy from or to a heap segment a megabyte for staging.
    *
    * @param device the device the stream was created on
    * @param cudaStream the handle; 0 is the default stream

@@ -1,8 +1,61 @@
 package io.quern.internal.cuda;
 
-import io.quern.*;
+import static io.quern.bindings.cudart.CudaRuntime.cudaGraphExecDestroy;
 
-public final class RuntimeGraph implements Graph {
-  @Override public void launch(Stream s) {}
-  @Override public void close() {}
+import io.quern.Graph;
+import io.quern.Stream;
+import io.quern.internal.device.QueueStream;
+import io.quern.internal.device.Resource;
+import java.lang.foreign.MemorySegment;
+
+/** An executable CUDA graph. */
+public final class RuntimeGraph extends Resource implements Graph {
+  private final RuntimeDevice device;
+  private final RuntimeStream origin;
+  private final MemorySegment executable;
+  private final Resource[] memories;
+
+  /**
+   * @param origin the stream it was captured on, whose error record its kernels write
+   * @param memories what its nodes read and write
+   */
+  RuntimeGraph(
+      RuntimeDevice device, RuntimeStream origin, MemorySegment executable, Resource[] memories) {
+    super(device.resources(), "graph of " + device.name(), 0);
+    this.device = device;
+    this.origin = origin;
+    this.executable = executable;
+    this.memories = memories;
+  }
+
+  @Override
+  public void launch(Stream stream) {
+    RuntimeStream queue = (RuntimeStream) QueueStream.of(stream, device, "launch");
+    enter();
+    int entered = 0;
+    try {
+      origin.enter();
+      try {
+        // Once launched, closing a memory waits for the stream.
+        for (Resource memory : memories) {
+          memory.enter();
+          entered++;
+        }
+        queue.launch(executable, origin);
+      } finally {
+        origin.exit();
+      }
+    } finally {
+      while (entered > 0) {
+        memories[--entered].exit();
+      }
+      exit();
+    }
+  }
+
+  @Override
+  protected void free() {
+    device.drain(); // it may still run
+    device.context().release("cudaGraphExecDestroy", () -> cudaGraphExecDestroy(executable));
+  }
 }

@@ -1,0 +1,16 @@
+package io.quern.internal.cuda;
+
+import io.quern.internal.kernel.KernelSet;
+
+/** The CUDA kernels, each one downcall. */
+final class CudaKernels {
+  private static final KernelSet ALL =
+      new KernelSet(CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare);
+
+  private CudaKernels() {}
+
+  /** All of them. */
+  static KernelSet all() {
+    return ALL;
+  }
+}
