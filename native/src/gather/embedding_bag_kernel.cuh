@@ -321,14 +321,15 @@ __global__ void __launch_bounds__(kLongBagThreads, 1)
   QUERN_SHARED(float[kLongBagThreads], chunk_weight);
   QUERN_SHARED(int[kLongBagThreads], chunk_counted);
   QUERN_SHARED(int64_t[kLongBagThreads], chunk_bad);
-  const int lane = threadIdx.x & ((1u << arguments.group_shift) - 1);
-  const int group = threadIdx.x >> arguments.group_shift;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread & ((1 << arguments.group_shift) - 1);
+  const int group = thread >> arguments.group_shift;
   const int groups = kLongBagThreads >> arguments.group_shift;
   const int columns = N << arguments.group_shift;
   const int64_t first_packet = static_cast<int64_t>(blockIdx.x) << arguments.group_shift;
   const bool loads = first_packet + lane < arguments.packets;
-  const int64_t column = first_packet * N + threadIdx.x;  // the one this thread adds up and stores
-  const bool adds = threadIdx.x < columns && column < arguments.packets * N;
+  const int64_t column = first_packet * N + thread;  // the one this thread adds up and stores
+  const bool adds = thread < columns && column < arguments.packets * N;
   for (int64_t s = blockIdx.y; s < arguments.bags; s += gridDim.y) {
     const Bag bag = open_bag(arguments, s, column == 0);
     const char* address = bag.table + (first_packet + lane) * Packet<Element, N>::kBytes;
@@ -353,7 +354,7 @@ __global__ void __launch_bounds__(kLongBagThreads, 1)
       if (adds) {
         const int combined = static_cast<int>(min(static_cast<int64_t>(groups), chunks - round));
         for (int g = 0; g < combined; ++g) {
-          state.merge(0, chunk_values[g * columns + threadIdx.x]);
+          state.merge(0, chunk_values[g * columns + thread]);
           state.merge_counts(chunk_weight[g], chunk_counted[g], chunk_bad[g]);
         }
       }
