@@ -33,3 +33,9 @@ set(QUERN_CUDART_SONAME "libcudart.so.${CUDAToolkit_VERSION_MAJOR}")
 
 # Canonical arithmetic: an operation is what the source says. No contraction, no flush to zero, IEEE division and root.
 set(QUERN_CUDA_ARITHMETIC -fmad=false -ftz=false -prec-div=true -prec-sqrt=true)
+
+# Keeps the PTX and ptxas's words on every CUDA source of the target in `dir`, where tests and readers find them.
+function(quern_report_kernels target dir)
+  set_target_properties(${target} PROPERTIES
+    CUDA_COMPILER_LAUNCHER "sh;${CMAKE_CURRENT_FUNCTION_LIST_DIR}/nvcc_report.sh;${dir}")
+endfunction()

@@ -31,7 +31,7 @@ case $verb in
     cmake --build "$dir" --parallel "$(getconf _NPROCESSORS_ONLN)"
     ;;
   test)
-    ctest --test-dir "$dir" --output-on-failure
+    ctest --test-dir "$dir" --output-on-failure --parallel "$(getconf _NPROCESSORS_ONLN)"
     ;;
   *)
     echo "build.sh: unknown verb $verb" >&2

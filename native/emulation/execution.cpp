@@ -6,9 +6,6 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-
-#include <new>
 
 #include "emulation/fiber.h"
 
@@ -34,7 +31,11 @@ constexpr size_t kArenaBytes = kMaxSharedBytes + (kMaxSharedArrays + 1) * 2 * kG
 constexpr uint32_t kGuard = 0xdeadbe57;
 // Turns given away in a row, without any thread of the block getting on, before waiting threads count as
 // hung.
+#ifdef QUERN_EMULATION_TSAN
+constexpr uint64_t kMaxIdleSpins = 1 << 16;
+#else
 constexpr uint64_t kMaxIdleSpins = 1 << 22;
+#endif
 
 enum class State : uint8_t { kReady, kAtBarrier, kInWarp, kExited };
 
@@ -77,7 +78,7 @@ struct Executor {
 
   Fiber host;
   Fiber* running;
-  Fiber* pool[kMaxThreadsPerBlock];  // all that exist
+  Fiber* pool[2 * kMaxThreadsPerBlock];  // all that exist
   unsigned pool_count;
   Fiber* idle[kMaxThreadsPerBlock];
   unsigned idle_count;
@@ -92,8 +93,14 @@ struct Executor {
   char message[1024];
 
   const std::function<void()>* body;
+  // ThreadSanitizer's idea of threads, one for each fiber of the pool. To make one takes it half a
+  // millisecond, so a block takes over those of an earlier block, which it then seems to follow; never those
+  // of the block just before.
   void* sanitizer_host;
-  char sanitizer_grid;  // an address that orders a grid with the host
+  void* sanitizer_fibers[2 * kMaxThreadsPerBlock];
+  unsigned sanitizer_fiber_next;
+  char grid_begun;  // addresses by which the host comes before a grid and after it
+  char grid_ended;
 };
 
 Executor executor;
@@ -264,20 +271,12 @@ void run_threads() {
       resume(&executor.host);
       continue;  // in a later block
     }
-#ifdef QUERN_EMULATION_TSAN
-    constexpr bool kReuse = false;  // two threads on one stack would look like a race for it
-#else
-    constexpr bool kReuse = true;
-#endif
-    if (kReuse && next->fiber == nullptr) {
+    set_current(next);
+    if (next->fiber == nullptr) {
       next->fiber = self->fiber;
-      self->fiber = nullptr;
-      set_current(next);
       continue;
     }
-    if (next->fiber == nullptr) next->fiber = idle_fiber();
-    if (kReuse) executor.idle[executor.idle_count++] = self->fiber;
-    set_current(next);
+    executor.idle[executor.idle_count++] = self->fiber;
     resume(next->fiber);
   }
 }
@@ -325,6 +324,23 @@ void check_guards() {
 #endif
 }
 
+#ifdef QUERN_EMULATION_TSAN
+void assign_sanitizer_fiber(Thread& thread) {
+  const unsigned blocks =
+      executor.thread_count * 2 > kMaxThreadsPerBlock ? 2 : kMaxThreadsPerBlock / executor.thread_count;
+  if (executor.sanitizer_fiber_next >= blocks * executor.thread_count) executor.sanitizer_fiber_next = 0;
+  const unsigned number = executor.sanitizer_fiber_next++;
+  if (number == executor.pool_count) executor.pool[executor.pool_count++] = new Fiber(&run_threads);
+  void*& fiber = executor.sanitizer_fibers[number];
+  if (fiber == nullptr) fiber = __tsan_create_fiber(0);
+  thread.fiber = executor.pool[number];
+  thread.sanitizer_fiber = fiber;
+  __tsan_switch_to_fiber(fiber, __tsan_switch_to_fiber_no_sync);
+  __tsan_acquire(&executor.grid_begun);
+  __tsan_switch_to_fiber(executor.sanitizer_host, __tsan_switch_to_fiber_no_sync);
+}
+#endif
+
 void begin_block() {
   executor.at_barrier = 0;
   executor.exited = 0;
@@ -339,39 +355,42 @@ void begin_block() {
     executor.threads[t].fiber = nullptr;
     make_ready(t);
 #ifdef QUERN_EMULATION_TSAN
-    executor.threads[t].sanitizer_fiber = __tsan_create_fiber(0);
-    executor.idle[executor.idle_count++] = executor.pool[executor.pool_count++] = new Fiber(&run_threads);
+    assign_sanitizer_fiber(executor.threads[t]);
 #endif
   }
 }
 
-// All stacks are free again; ThreadSanitizer must not see the next block on any memory of this one.
+// All stacks are free again.
 void end_block() {
+  if (executor.error != cudaSuccess) {
+    for (unsigned f = 0; f < executor.pool_count; ++f) executor.pool[f]->restart();
+  }
 #ifdef QUERN_EMULATION_TSAN
   for (unsigned t = 0; t < executor.thread_count; ++t) {
     __tsan_switch_to_fiber(executor.threads[t].sanitizer_fiber, __tsan_switch_to_fiber_no_sync);
-    __tsan_release(&executor.sanitizer_grid);
+    __tsan_release(&executor.grid_ended);
     __tsan_switch_to_fiber(executor.sanitizer_host, __tsan_switch_to_fiber_no_sync);
-    __tsan_destroy_fiber(executor.threads[t].sanitizer_fiber);
+    if (executor.threads[t].state != State::kExited) {
+      // It believes to be in the functions that were left.
+      for (void*& fiber : executor.sanitizer_fibers) {
+        if (fiber == executor.threads[t].sanitizer_fiber) fiber = nullptr;
+      }
+      __tsan_destroy_fiber(executor.threads[t].sanitizer_fiber);
+    }
   }
-  for (unsigned f = 0; f < executor.pool_count; ++f) delete executor.pool[f];
-  executor.pool_count = 0;
-  munmap(executor.arena, kArenaBytes);
+  // The next block must not seem to share this one's memory.
+  unmap_pages(executor.arena, kArenaBytes);
   executor.arena = nullptr;
+  executor.idle_count = 0;
 #else
-  for (unsigned f = 0; f < executor.pool_count; ++f) {
-    executor.idle[f] = executor.pool[f];
-    if (executor.error != cudaSuccess) executor.pool[f]->restart();
-  }
-#endif
+  for (unsigned f = 0; f < executor.pool_count; ++f) executor.idle[f] = executor.pool[f];
   executor.idle_count = executor.pool_count;
+#endif
 }
 
 void run_block(size_t shared_bytes) {
   if (executor.arena == nullptr) {
-    void* arena = mmap(nullptr, kArenaBytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (arena == MAP_FAILED) throw std::bad_alloc();
-    executor.arena = static_cast<char*>(arena);
+    executor.arena = static_cast<char*>(map_pages(kArenaBytes));
   }
 #if defined(__SANITIZE_ADDRESS__)
   __asan_poison_memory_region(executor.arena, kArenaBytes);
@@ -381,11 +400,8 @@ void run_block(size_t shared_bytes) {
   executor.array_count = 0;
   executor.static_shared_bytes = 0;
   executor.block.dynamic_shared = allocate_shared(&executor, "dynamic", shared_bytes, Site::here());
-#ifdef QUERN_EMULATION_TSAN
-  executor.sanitizer_host = __tsan_get_current_fiber();
-#endif
   Thread* first = take_ready();
-  first->fiber = idle_fiber();
+  if (first->fiber == nullptr) first->fiber = idle_fiber();
   executor.running = &executor.host;
   set_current(first);
   resume(first->fiber);
@@ -643,6 +659,11 @@ Failure execute(dim3 grid, dim3 block, size_t shared_bytes, uint64_t seed,
       step = next_random() % blocks;
     } while (greatest_common_divisor(step, blocks) != 1);
   }
+#ifdef QUERN_EMULATION_TSAN
+  executor.sanitizer_host = __tsan_get_current_fiber();
+  executor.sanitizer_fiber_next = 0;
+  __tsan_release(&executor.grid_begun);
+#endif
   for (uint64_t i = 0; i < blocks && executor.error == cudaSuccess; ++i) {
     __extension__ using Wide = unsigned __int128;
     const uint64_t b = static_cast<uint64_t>((static_cast<Wide>(i) * step + first) % blocks);
@@ -651,7 +672,7 @@ Failure execute(dim3 grid, dim3 block, size_t shared_bytes, uint64_t seed,
     run_block(shared_bytes);
   }
 #ifdef QUERN_EMULATION_TSAN
-  __tsan_acquire(&executor.sanitizer_grid);
+  __tsan_acquire(&executor.grid_ended);
 #endif
   Failure failure;
   failure.error = executor.error;

@@ -1,6 +1,7 @@
 #include "emulation/fiber.h"
 
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <new>
@@ -57,11 +58,28 @@ quern_emulation_switch_stack:
 )");
 #endif
 
+void* map_pages(size_t bytes) {
+  constexpr int kProtection = PROT_READ | PROT_WRITE;
+  constexpr int kFlags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE;
+#ifdef QUERN_EMULATION_TSAN
+  // Its own mmap marks every byte as written, which takes longer than most blocks run; its munmap clears the
+  // marks.
+  void* pages = reinterpret_cast<void*>(syscall(SYS_mmap, nullptr, bytes, kProtection, kFlags, -1, 0));
+#else
+  void* pages = mmap(nullptr, bytes, kProtection, kFlags, -1, 0);
+#endif
+  if (pages == MAP_FAILED) throw std::bad_alloc();
+  return pages;
+}
+
+void unmap_pages(void* pages, size_t bytes) {
+  munmap(pages, bytes);
+}
+
 Fiber::Fiber(void (*entry)()) : entry_(entry) {
   const size_t page = static_cast<size_t>(sysconf(_SC_PAGESIZE));
-  void* mapping = mmap(nullptr, page + kStackBytes, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_STACK, -1, 0);
-  if (mapping == MAP_FAILED || mprotect(mapping, page, PROT_NONE) != 0) throw std::bad_alloc();
+  void* mapping = map_pages(page + kStackBytes);
+  if (mprotect(mapping, page, PROT_NONE) != 0) throw std::bad_alloc();
   mapping_ = static_cast<char*>(mapping);
   bottom_ = mapping_ + page;
   size_ = kStackBytes;
@@ -70,7 +88,7 @@ Fiber::Fiber(void (*entry)()) : entry_(entry) {
 
 Fiber::~Fiber() {
   if (mapping_ != nullptr) {
-    munmap(mapping_, static_cast<size_t>(static_cast<const char*>(bottom_) - mapping_) + size_);
+    unmap_pages(mapping_, static_cast<size_t>(static_cast<const char*>(bottom_) - mapping_) + size_);
   }
 }
 

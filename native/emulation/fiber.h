@@ -11,6 +11,10 @@
 namespace quern {
 namespace emulation {
 
+// Zeroed pages, on which ThreadSanitizer has seen no access yet.
+void* map_pages(size_t bytes);
+void unmap_pages(void* pages, size_t bytes);
+
 class Fiber {
  public:
   // The stack of the operating system thread itself.

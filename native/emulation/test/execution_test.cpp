@@ -14,6 +14,13 @@ using quern::dynamic_shared;
 using quern::emulation::launch;
 
 constexpr unsigned kFull = 0xffffffffu;
+#if defined(__SANITIZE_THREAD__)
+constexpr uint64_t kSeeds = 3;
+constexpr unsigned kManyBlocks = 100;
+#else
+constexpr uint64_t kSeeds = 20;
+constexpr unsigned kManyBlocks = 100000;
+#endif
 
 template <typename... P, typename... A>
 cudaError_t run(void (*kernel)(P...), dim3 grid, dim3 block, size_t shared, A... arguments) {
@@ -297,14 +304,16 @@ void arithmetic() {
 
 __global__ void read_unwritten(unsigned* out) {
   QUERN_SHARED(unsigned[32], tile);
-  out[threadIdx.x] = tile[threadIdx.x];
-  out[32 + threadIdx.x] = dynamic_shared<unsigned>()[threadIdx.x];
+  unsigned* dynamic = dynamic_shared<unsigned>();
+  unsigned* words = out + 64 * blockIdx.x;
+  words[threadIdx.x] = tile[threadIdx.x];
+  words[32 + threadIdx.x] = dynamic[threadIdx.x];
   tile[threadIdx.x] = 0;
-  dynamic_shared<unsigned>()[threadIdx.x] = 0;
+  dynamic[threadIdx.x] = 0;
 }
 
 void shared_memory_is_poisoned_in_every_block() {
-  std::vector<unsigned> out(64);
+  std::vector<unsigned> out(3 * 64);
   CHECK(run(read_unwritten, 3, 32, 128, out.data()) == cudaSuccess);
   for (unsigned word : out) CHECK(word == 0x7fa57fa5u);
   CHECK(isnan(__uint_as_float(0x7fa57fa5u)));
@@ -337,7 +346,7 @@ void seeds() {
   std::vector<int> sorted = one;
   std::sort(sorted.begin(), sorted.end());
   CHECK(sorted == ascending);
-  for (uint64_t seed = 1; seed <= 20; ++seed) {
+  for (uint64_t seed = 1; seed <= kSeeds; ++seed) {
     quern_emulation_set_seed(seed);
     barriers();
     shuffles();
@@ -481,7 +490,7 @@ void configurations() {
   CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(&nothing),
                              cudaFuncAttributeMaxDynamicSharedMemorySize, 100 * 1024) == cudaSuccess);
   CHECK(run(nothing, 1, 1, 100 * 1024) == cudaSuccess);
-  CHECK(run(nothing, 100000, 64, 0) == cudaSuccess);
+  CHECK(run(nothing, kManyBlocks, 64, 0) == cudaSuccess);
   expect_failure(cudaErrorLaunchOutOfResources, "'second'", run(too_much_shared, 1, 1, 0));
 }
 

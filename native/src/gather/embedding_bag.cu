@@ -152,9 +152,10 @@ quern_status launch_bags(const quern_embedding_bag_desc& desc, const void* ids, 
   }
   arguments.group_shift = shift;
   const int threads = long_bags ? kLongBagThreads : kBagThreads;
-  const int64_t block_bags = long_bags ? 1 : kBagThreads >> shift;
-  const dim3 grid(static_cast<unsigned int>(slices()),
-                  static_cast<unsigned int>(std::min<int64_t>((desc.bags - 1) / block_bags + 1, 65535)));
+  arguments.block_bags = long_bags ? 1 : kBagThreads >> shift;
+  const dim3 grid(
+      static_cast<unsigned int>(slices()),
+      static_cast<unsigned int>(std::min<int64_t>((desc.bags - 1) / arguments.block_bags + 1, 65535)));
   return launch(choose_kernel<TABLES>(desc, packed, weights != nullptr, long_bags), grid, dim3(threads), 0,
                 stream, arguments);
 }

@@ -25,7 +25,8 @@ struct EmbeddingBagArguments {
   quern_error_record* errors;
   int64_t count;
   int64_t bags;
-  int64_t packets;  // per row
+  int64_t block_bags;  // groups of a block; 1 where a block is one
+  int64_t packets;     // per row
   int64_t out_stride;
   int64_t fallback_stride;
   int64_t launch;
@@ -288,13 +289,13 @@ __global__ void __launch_bounds__(kBagThreads, 2)
     embedding_bag_kernel(const __grid_constant__ EmbeddingBagArguments<TABLES> arguments) {
   const int64_t lane = threadIdx.x & ((1u << arguments.group_shift) - 1);
   const int64_t group = threadIdx.x >> arguments.group_shift;
-  const int64_t groups = kBagThreads >> arguments.group_shift;
   const int64_t packet = (static_cast<int64_t>(blockIdx.x) << arguments.group_shift) + lane;
   if (packet >= arguments.packets) {
     return;
   }
   const bool report = packet == 0;
-  for (int64_t s = blockIdx.y * groups + group; s < arguments.bags; s += gridDim.y * groups) {
+  const int64_t step = gridDim.y * arguments.block_bags;
+  for (int64_t s = blockIdx.y * arguments.block_bags + group; s < arguments.bags; s += step) {
     const Bag bag = open_bag(arguments, s, report);
     const char* column = bag.table + packet * Packet<Element, N>::kBytes;
     BagState<MODE, N> state;
@@ -321,14 +322,15 @@ __global__ void __launch_bounds__(kLongBagThreads, 1)
   QUERN_SHARED(float[kLongBagThreads], chunk_weight);
   QUERN_SHARED(int[kLongBagThreads], chunk_counted);
   QUERN_SHARED(int64_t[kLongBagThreads], chunk_bad);
-  const int lane = threadIdx.x & ((1u << arguments.group_shift) - 1);
-  const int group = threadIdx.x >> arguments.group_shift;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int lane = thread & ((1 << arguments.group_shift) - 1);
+  const int group = thread >> arguments.group_shift;
   const int groups = kLongBagThreads >> arguments.group_shift;
   const int columns = N << arguments.group_shift;
   const int64_t first_packet = static_cast<int64_t>(blockIdx.x) << arguments.group_shift;
   const bool loads = first_packet + lane < arguments.packets;
-  const int64_t column = first_packet * N + threadIdx.x;  // the one this thread adds up and stores
-  const bool adds = threadIdx.x < columns && column < arguments.packets * N;
+  const int64_t column = first_packet * N + thread;  // the one this thread adds up and stores
+  const bool adds = thread < columns && column < arguments.packets * N;
   for (int64_t s = blockIdx.y; s < arguments.bags; s += gridDim.y) {
     const Bag bag = open_bag(arguments, s, column == 0);
     const char* address = bag.table + (first_packet + lane) * Packet<Element, N>::kBytes;
@@ -353,7 +355,7 @@ __global__ void __launch_bounds__(kLongBagThreads, 1)
       if (adds) {
         const int combined = static_cast<int>(min(static_cast<int64_t>(groups), chunks - round));
         for (int g = 0; g < combined; ++g) {
-          state.merge(0, chunk_values[g * columns + threadIdx.x]);
+          state.merge(0, chunk_values[g * columns + thread]);
           state.merge_counts(chunk_weight[g], chunk_counted[g], chunk_bad[g]);
         }
       }
@@ -375,10 +377,10 @@ __global__ void __launch_bounds__(kBagThreads, 4)
   const int shift = static_cast<int>(threadIdx.x & 31) - lane;  // where the group begins in its warp
   const unsigned int group_mask = (0xffffffffu >> (32 - size)) << shift;
   const int64_t group = threadIdx.x >> arguments.group_shift;
-  const int64_t groups = kBagThreads >> arguments.group_shift;
   const int64_t packet = (static_cast<int64_t>(blockIdx.x) << arguments.group_shift) + lane;
   const bool first = arguments.combine == QUERN_COMBINE_FIRST;
-  for (int64_t s = blockIdx.y * groups + group; s < arguments.bags; s += gridDim.y * groups) {
+  const int64_t step = gridDim.y * arguments.block_bags;
+  for (int64_t s = blockIdx.y * arguments.block_bags + group; s < arguments.bags; s += step) {
     const Bag bag = open_bag(arguments, s, packet == 0);
     int64_t picked = -1;
     int64_t first_bad = -1;

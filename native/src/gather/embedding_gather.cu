@@ -113,12 +113,13 @@ quern_status launch_gather(const quern_embedding_gather_desc& desc, const void* 
   }
 
   const int64_t slices = ((arguments.packets - 1) >> arguments.group_shift) + 1;
-  const int64_t block_rows = (kGatherThreads >> arguments.group_shift) * kGatherRows;
+  arguments.block_rows = (kGatherThreads >> arguments.group_shift) * kGatherRows;
   if (slices > INT32_MAX) {
     return QUERN_UNSUPPORTED;
   }
-  const dim3 grid(static_cast<unsigned int>(slices),
-                  static_cast<unsigned int>(std::min<int64_t>((desc.count - 1) / block_rows + 1, 65535)));
+  const dim3 grid(
+      static_cast<unsigned int>(slices),
+      static_cast<unsigned int>(std::min<int64_t>((desc.count - 1) / arguments.block_rows + 1, 65535)));
   return launch(kernel, grid, dim3(kGatherThreads), 0, stream, arguments);
 }
 

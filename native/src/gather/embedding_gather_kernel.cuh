@@ -20,7 +20,8 @@ struct EmbeddingGatherArguments {
   char* out;
   quern_error_record* errors;
   int64_t count;
-  int64_t packets;  // per row
+  int64_t block_rows;  // that a block takes in one step
+  int64_t packets;     // per row
   int64_t out_stride;
   int64_t launch;
   int32_t table_count;
@@ -81,8 +82,8 @@ __global__ void __launch_bounds__(kGatherThreads, 4)
   if (packet >= arguments.packets) {
     return;
   }
-  const int64_t step = static_cast<int64_t>(gridDim.y) * (groups * kGatherRows);
-  for (int64_t first = blockIdx.y * (groups * kGatherRows) + group; first < arguments.count; first += step) {
+  const int64_t step = gridDim.y * arguments.block_rows;
+  for (int64_t first = blockIdx.y * arguments.block_rows + group; first < arguments.count; first += step) {
     const char* source[kGatherRows];
     bool written[kGatherRows];
     bool bad = false;
