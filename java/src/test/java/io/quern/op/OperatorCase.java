@@ -1,0 +1,21 @@
+package io.quern.op;
+
+import io.quern.Device;
+import io.quern.Stream;
+
+/** A call of one operator with inputs that its seed decides. */
+public sealed interface OperatorCase permits EmbeddingGatherCases.Case, EmbeddingBagCases.Case {
+  /** A name, unique among the cases of the operator. */
+  String id();
+
+  /** Makes the operands in {@code memory}, fills them and plans the operator. */
+  PreparedCase prepare(Device device, Stream stream, OperandMemory memory);
+
+  /** Runs it once on a device, over a poisoned output. */
+  default Outcome runOn(Device device) {
+    try (Stream stream = device.openStream();
+        PreparedCase prepared = prepare(device, stream, device::allocate)) {
+      return prepared.outcome();
+    }
+  }
+}
