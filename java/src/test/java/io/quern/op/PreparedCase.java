@@ -67,11 +67,17 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Fills the output's memory, gaps included, with bytes that no kernel would write. */
   public final void poison() {
-    byte[] poison = new byte[Math.toIntExact(out.shape().size() * out.dtype().byteSize())];
+    out.copyFrom(
+        MemorySegment.ofArray(poison(out.shape().size() * out.dtype().byteSize())), stream);
+  }
+
+  /** What {@link #poison()} writes. */
+  static byte[] poison(long size) {
+    byte[] poison = new byte[Math.toIntExact(size)];
     for (int i = 0; i < poison.length; i++) {
       poison[i] = (byte) (POISON | i * 7 & 15);
     }
-    out.copyFrom(MemorySegment.ofArray(poison), stream);
+    return poison;
   }
 
   /**
@@ -171,9 +177,14 @@ public abstract class PreparedCase implements AutoCloseable {
     return shape.last() + GAP;
   }
 
-  /** Where an element of the output is in {@link Outcome}'s memory. */
+  /** Which element of {@link Outcome} is in that row and column of the output. */
   static long position(boolean strided, long row, long column, long dim) {
     return strided ? FIRST + row * (dim + GAP) + column : row * dim + column;
+  }
+
+  /** Elements of the output's memory. */
+  static long elements(boolean strided, Shape shape) {
+    return strided ? FIRST + elements(shape, stride(shape)) : shape.size();
   }
 
   private static long elements(Shape shape, long stride) {
