@@ -151,6 +151,9 @@ public final class EmbeddingBag {
       Buffer out) {
     /** Copies the list of tables. */
     public Operands {
+      for (Buffer table : Objects.requireNonNull(tables, OP + ": tables is null")) {
+        Objects.requireNonNull(table, OP + ": table is null");
+      }
       tables = List.copyOf(tables);
     }
 
