@@ -226,7 +226,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
 
     @Override
     protected void zero(MemorySegment out, long target) {
-      out.asSlice(target, dim * to.byteSize()).fill((byte) 0);
+      Tile.storeZeros(out, target, dim * to.byteSize());
     }
   }
 }
