@@ -23,9 +23,9 @@ import java.util.Objects;
  *
  * <p>Canonical order, so that all back ends give the same bits: F32; within a chunk of 64
  * consecutive positions of the bag rows are added in ascending order from +0, weighted rows by fma;
- * the chunks' results are added in ascending order; positions of skipped ids count as positions.
- * Means divide once. MAX and MIN give NaN if any value is NaN and store a zero as +0. The result is
- * rounded once on store.
+ * the chunks' results are added in ascending order, from +0 too; positions of skipped ids count as
+ * positions. Means divide once. MAX and MIN give NaN if any value is NaN and store a zero as +0.
+ * The result is rounded once on store.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. The operator is that of {@code
@@ -151,6 +151,9 @@ public final class EmbeddingBag {
       Buffer out) {
     /** Copies the list of tables. */
     public Operands {
+      for (Buffer table : Objects.requireNonNull(tables, OP + ": tables is null")) {
+        Objects.requireNonNull(table, OP + ": table is null");
+      }
       tables = List.copyOf(tables);
     }
 

@@ -42,12 +42,11 @@ public abstract class BagTask extends IndexedTask {
     if (operands.fallback() != null) {
       TypedMemory memory = TypedMemory.of(operands.fallback());
       fallback = HostDevice.segment(memory);
-      fallbackStride =
-          memory.shape().dim(0) == 1 ? 0 : memory.rowStride() * memory.dtype().byteSize();
+      fallbackStride = memory.shape().dim(0) == 1 ? 0 : HostDevice.strideBytes(memory);
     }
     TypedMemory memory = TypedMemory.of(operands.out());
     out = HostDevice.segment(memory);
-    outStride = memory.rowStride() * memory.dtype().byteSize();
+    outStride = HostDevice.strideBytes(memory);
     dim = spec.dim();
     combine = spec.combine();
     empty = spec.empty();

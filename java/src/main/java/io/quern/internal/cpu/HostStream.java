@@ -124,7 +124,7 @@ public final class HostStream extends QueueStream {
     if (target.isDense()) {
       MemorySegment.copy(source, 0, to, 0, source.byteSize());
     } else {
-      for (long i = 0, rows = target.shape().rows(); i < rows; i++) {
+      for (long i = 0, rows = rowsToCopy(target); i < rows; i++) {
         MemorySegment.copy(source, i * row, to, i * stride, row);
       }
     }
@@ -139,7 +139,7 @@ public final class HostStream extends QueueStream {
     if (source.isDense()) {
       MemorySegment.copy(from, 0, target, 0, target.byteSize());
     } else {
-      for (long i = 0, rows = source.shape().rows(); i < rows; i++) {
+      for (long i = 0, rows = rowsToCopy(source); i < rows; i++) {
         MemorySegment.copy(from, i * stride, target, i * row, row);
       }
     }
@@ -152,7 +152,7 @@ public final class HostStream extends QueueStream {
     long row = source.shape().last() * source.dtype().byteSize();
     long fromStride = source.rowStride() * source.dtype().byteSize();
     long toStride = target.rowStride() * target.dtype().byteSize();
-    long rows = source.shape().size() == 0 ? 0 : source.shape().rows();
+    long rows = rowsToCopy(source);
     Runnable work =
         () -> {
           for (long i = 0; i < rows; i++) {
@@ -164,6 +164,11 @@ public final class HostStream extends QueueStream {
     } else {
       work.run();
     }
+  }
+
+  /** Rows without elements have no place in memory, so there is none to copy. */
+  private static long rowsToCopy(TypedMemory memory) {
+    return memory.shape().size() == 0 ? 0 : memory.shape().rows();
   }
 
   @Override

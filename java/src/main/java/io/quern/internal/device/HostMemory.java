@@ -28,6 +28,7 @@ public final class HostMemory extends TypedMemory implements HostBuffer {
   }
 
   /** Allocates for a device that keeps account in {@code owner}. */
+  @SuppressWarnings("MustBeClosedChecker") // the arena is closed with the resource
   public static HostMemory allocate(DType dtype, Shape shape, Resources owner) {
     long bytes = bytes(dtype, shape);
     owner.requireOpen();

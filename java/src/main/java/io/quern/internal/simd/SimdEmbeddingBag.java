@@ -141,10 +141,11 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
       if (counted == 0) {
         return EMPTY_BAG;
       }
+      // −0 becomes +0: the first chunk's sum was not added to +0, and extrema are stored so.
+      TileReduce.add(total, 0f, dim);
       switch (combine) {
         case MEAN -> TileReduce.divide(total, (float) counted, dim);
         case WEIGHTED_MEAN -> TileReduce.divide(total, weight, dim);
-        case MAX, MIN -> TileReduce.add(total, 0f, dim); // −0 becomes +0
         default -> {}
       }
       scratch.tile.reserve(dim);
@@ -225,7 +226,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
 
     @Override
     protected void zero(MemorySegment out, long target) {
-      out.asSlice(target, dim * to.byteSize()).fill((byte) 0);
+      Tile.storeZeros(out, target, dim * to.byteSize());
     }
   }
 }

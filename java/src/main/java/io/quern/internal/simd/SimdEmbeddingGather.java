@@ -60,7 +60,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
         if (row >= 0) {
           MemorySegment.copy(table(table), row, out, i * outStride, rowBytes);
         } else if (row != SKIPPED) {
-          out.asSlice(i * outStride, rowBytes).fill((byte) 0);
+          Tile.storeZeros(out, i * outStride, rowBytes);
         }
       }
     }

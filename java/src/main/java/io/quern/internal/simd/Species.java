@@ -11,6 +11,12 @@ import jdk.incubator.vector.VectorSpecies;
  * largest would run in software.
  */
 public final class Species {
+  /**
+   * The smallest vector there is; where the preferred one is no larger, no kernel runs, but the
+   * probe asks.
+   */
+  private static final int LEAST_BITS = 64;
+
   static final VectorSpecies<Float> FLOAT = FloatVector.SPECIES_PREFERRED;
   static final VectorSpecies<Integer> INT = IntVector.SPECIES_PREFERRED;
 
@@ -19,7 +25,8 @@ public final class Species {
    * well, 64 bit.
    */
   static final VectorSpecies<Short> HALF_SHORT =
-      ShortVector.SPECIES_PREFERRED.withShape(VectorShape.forBitSize(FLOAT.vectorBitSize() / 2));
+      ShortVector.SPECIES_PREFERRED.withShape(
+          VectorShape.forBitSize(Math.max(LEAST_BITS, FLOAT.vectorBitSize() / 2)));
 
   /** Floats in a vector. */
   static final int LANES = FLOAT.length();

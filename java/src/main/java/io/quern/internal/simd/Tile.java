@@ -1,5 +1,6 @@
 package io.quern.internal.simd;
 
+import static java.lang.foreign.ValueLayout.JAVA_BYTE;
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
@@ -26,6 +27,8 @@ final class Tile {
    * cache.
    */
   private static final int LEAST_CAPACITY = 8192;
+
+  private static final byte[] ZEROS = new byte[4096];
 
   private static final int BF16_SHIFT = 16;
   private static final int BF16_QUIET = 0x40;
@@ -89,6 +92,17 @@ final class Tile {
       MemorySegment.copy(values, at, out, JAVA_FLOAT, target, count);
     } else {
       MemorySegment.copy(halves, at, out, JAVA_SHORT, target, count);
+    }
+  }
+
+  /**
+   * Writes zeros from a constant array: {@link MemorySegment#fill} takes a slice, which is an
+   * object.
+   */
+  static void storeZeros(MemorySegment out, long target, long bytes) {
+    for (long done = 0; done < bytes; done += ZEROS.length) {
+      MemorySegment.copy(
+          ZEROS, 0, out, JAVA_BYTE, target + done, (int) Math.min(ZEROS.length, bytes - done));
     }
   }
 

@@ -1,0 +1,735 @@
+package io.quern.op;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.DynamicTest.dynamicTest;
+
+import io.quern.Backend;
+import io.quern.Buffer;
+import io.quern.CpuDevice;
+import io.quern.CudaDevice;
+import io.quern.DType;
+import io.quern.Device;
+import io.quern.DeviceBuffer;
+import io.quern.HostBuffer;
+import io.quern.Shape;
+import io.quern.Stream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.BiFunction;
+import org.junit.jupiter.api.DynamicTest;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.TestFactory;
+import org.junit.jupiter.api.function.Executable;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/**
+ * Every operand of every call, wrong in every way: the right exception says what, and nothing is
+ * written.
+ */
+class MisuseTest {
+  private static final long DIM = 4;
+  private static final long VOCAB = 5;
+  private static final long ROWS = 3;
+  private static final long IDS = 6;
+  private static final int ALIGNMENT = 8;
+
+  /** A device whose memory a CPU cannot use, or null. */
+  private static final DeviceUnderTest OTHER_KIND =
+      DeviceUnderTest.backends().stream()
+          .filter(under -> under.parallelism() == 0 && under.isAvailable())
+          .findFirst()
+          .orElse(null);
+
+  private static final Operand WEIGHTS = new Operand(DType.F32, Shape.of(IDS));
+
+  private record Operand(DType dtype, Shape shape) {
+    long bytes() {
+      return shape.size() * dtype.byteSize();
+    }
+  }
+
+  private interface Plan {
+    Runner on(Device device);
+  }
+
+  private interface Runner {
+    void run(Stream stream, Map<String, Buffer> operands);
+  }
+
+  /** A call that is right. */
+  private record Call(String name, String op, Map<String, Operand> operands, Plan plan) {}
+
+  /** How a call is made wrong, and what then has to be thrown with which words in its message. */
+  private record Misuse(
+      String name, Spoil spoil, Class<? extends Exception> thrown, List<String> words) {
+    Misuse(String name, Spoil spoil, Class<? extends Exception> thrown, String... words) {
+      this(name, spoil, thrown, List.of(words));
+    }
+  }
+
+  private interface Spoil {
+    void in(Setting setting);
+  }
+
+  private static List<Call> calls() {
+    Operand table = new Operand(DType.F32, Shape.of(VOCAB, DIM));
+    Operand out = new Operand(DType.F32, Shape.of(ROWS, DIM));
+    Operand half = new Operand(DType.F16, Shape.of(ROWS, DIM));
+    Operand perRow = new Operand(DType.I32, Shape.of(ROWS));
+    Operand longPerRow = new Operand(DType.I64, Shape.of(ROWS));
+    Operand ids = new Operand(DType.I32, Shape.of(IDS));
+    Operand longIds = new Operand(DType.I64, Shape.of(IDS));
+    Operand offsets = new Operand(DType.I32, Shape.of(ROWS + 1));
+    Operand longOffsets = new Operand(DType.I64, Shape.of(ROWS + 1));
+    return List.of(
+        new Call(
+            "gather",
+            "EmbeddingGather",
+            operands("table", table, "ids", perRow, "out", out),
+            device -> {
+              var plan =
+                  EmbeddingGather.plan(
+                      device, EmbeddingGather.Spec.of(DType.F32, VOCAB, DIM, IndexPolicy.FAIL));
+              return (stream, of) ->
+                  plan.run(stream, of.get("table"), of.get("ids"), of.get("out"));
+            }),
+        new Call(
+            "gather from tables",
+            "EmbeddingGather",
+            operands("table", table, "ids", longPerRow, "tableIds", perRow, "out", half),
+            device -> {
+              var plan =
+                  EmbeddingGather.plan(
+                      device,
+                      EmbeddingGather.Spec.of(DType.F32, VOCAB, DIM, IndexPolicy.FAIL)
+                          .withIds(DType.I64)
+                          .withOut(DType.F16)
+                          .withTables(List.of(VOCAB, VOCAB)));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      Arrays.asList(of.get("table"), of.get("table")),
+                      of.get("ids"),
+                      of.get("tableIds"),
+                      of.get("out"));
+            }),
+        new Call(
+            "bag",
+            "EmbeddingBag",
+            operands(
+                "table",
+                table,
+                "ids",
+                ids,
+                "offsets",
+                longOffsets,
+                "weights",
+                WEIGHTS,
+                "fallback",
+                out,
+                "out",
+                half),
+            device -> {
+              var plan =
+                  EmbeddingBag.plan(
+                      device,
+                      EmbeddingBag.Spec.of(
+                              DType.F32, VOCAB, DIM, Combine.WEIGHTED_MEAN, IndexPolicy.FAIL)
+                          .withIndices(DType.I32, DType.I64)
+                          .withOut(DType.F16)
+                          .withEmpty(EmptyBagPolicy.FALLBACK));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      new EmbeddingBag.Operands(
+                          Arrays.asList(of.get("table")),
+                          of.get("ids"),
+                          of.get("offsets"),
+                          null,
+                          of.get("weights"),
+                          of.get("fallback"),
+                          of.get("out")));
+            }),
+        new Call(
+            "bag from tables",
+            "EmbeddingBag",
+            operands(
+                "table", table, "ids", longIds, "offsets", offsets, "tableIds", perRow, "out", out),
+            device -> {
+              var plan =
+                  EmbeddingBag.plan(
+                      device,
+                      EmbeddingBag.Spec.of(DType.F32, VOCAB, DIM, Combine.MAX, IndexPolicy.FAIL)
+                          .withIndices(DType.I64, DType.I32)
+                          .withTables(List.of(VOCAB, VOCAB)));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      new EmbeddingBag.Operands(
+                          Arrays.asList(of.get("table"), of.get("table")),
+                          of.get("ids"),
+                          of.get("offsets"),
+                          of.get("tableIds"),
+                          of.get("weights"),
+                          of.get("fallback"),
+                          of.get("out")));
+            }));
+  }
+
+  private static Map<String, Operand> operands(Object... namesAndOperands) {
+    Map<String, Operand> operands = new LinkedHashMap<>();
+    for (int i = 0; i < namesAndOperands.length; i += 2) {
+      operands.put((String) namesAndOperands[i], (Operand) namesAndOperands[i + 1]);
+    }
+    return operands;
+  }
+
+  /**
+   * A call set up on a device: operands of zeros, which are valid ids and offsets, and a poisoned
+   * output.
+   */
+  private static final class Setting implements AutoCloseable {
+    final Call call;
+    final Device device;
+    final Runner runner;
+    final Buffer out;
+    final Map<String, Buffer> operands = new LinkedHashMap<>();
+    final Arena arena = Arena.ofShared();
+    private final List<AutoCloseable> opened = new ArrayList<>();
+    private final Stream own;
+    Stream stream;
+
+    Setting(Call call, DeviceUnderTest under) {
+      this.call = call;
+      this.device = under.open();
+      this.own = device.openStream();
+      this.stream = own;
+      this.runner = call.plan.on(device);
+      call.operands.forEach((name, operand) -> operands.put(name, allocate(operand)));
+      this.out = operands.get("out");
+      out.copyFrom(MemorySegment.ofArray(poison()), stream);
+    }
+
+    byte[] poison() {
+      return PreparedCase.poison(call.operands.get("out").bytes());
+    }
+
+    byte[] output() {
+      byte[] bytes = new byte[(int) call.operands.get("out").bytes()];
+      try (Stream reading = device.openStream()) {
+        out.copyTo(MemorySegment.ofArray(bytes), reading);
+      }
+      return bytes;
+    }
+
+    Buffer allocate(Operand operand) {
+      Buffer buffer = device.allocate(operand.dtype, operand.shape);
+      opened.add(buffer);
+      buffer.copyFrom(MemorySegment.ofArray(new byte[(int) operand.bytes()]), stream);
+      return buffer;
+    }
+
+    <R extends AutoCloseable> R keep(R resource) {
+      opened.add(resource);
+      return resource;
+    }
+
+    /** Memory that can be seen as buffers of any dtype, at byte offsets. */
+    BiFunction<Operand, Long, Buffer> memory(long bytes) {
+      if (device instanceof CudaDevice cuda) {
+        DeviceBuffer base = keep(cuda.allocate(DType.U8, Shape.of(bytes)));
+        base.copyFrom(MemorySegment.ofArray(new byte[(int) bytes]), stream);
+        return (operand, at) ->
+            DeviceBuffer.wrap(cuda, base.address() + at, operand.dtype, operand.shape);
+      }
+      MemorySegment base = arena.allocate(bytes, ALIGNMENT);
+      return (operand, at) ->
+          HostBuffer.wrap(base.asSlice(at, operand.bytes()), operand.dtype, operand.shape);
+    }
+
+    /** Host memory for a GPU, GPU memory for a CPU. */
+    Buffer foreign(Operand operand) {
+      return device instanceof CudaDevice
+          ? HostBuffer.wrap(
+              arena.allocate(operand.bytes(), ALIGNMENT), operand.dtype, operand.shape)
+          : keep(keep(OTHER_KIND.open()).allocate(operand.dtype, operand.shape));
+    }
+
+    void run() {
+      runner.run(stream, operands);
+    }
+
+    @Override
+    public void close() throws Exception {
+      for (AutoCloseable resource : opened.reversed()) {
+        resource.close();
+      }
+      own.close();
+      assertEquals(0, device.allocatedBytes());
+      device.close();
+      arena.close();
+    }
+  }
+
+  private static List<Misuse> misuses(Call call) {
+    List<Misuse> misuses = new ArrayList<>();
+    call.operands.forEach((name, operand) -> ofOperand(misuses, call, name, operand));
+    misuses.add(
+        new Misuse(
+            "closed stream", in -> in.stream.close(), IllegalStateException.class, "closed"));
+    misuses.add(
+        new Misuse(
+            "null stream", in -> in.stream = null, NullPointerException.class, "stream is null"));
+    misuses.add(
+        new Misuse(
+            "stream of another device",
+            in -> in.stream = in.keep(in.keep(CpuDevice.open(Backend.SCALAR, 3)).openStream()),
+            IllegalArgumentException.class,
+            call.op,
+            "stream",
+            "expected",
+            "parallelism 3"));
+    if (call.name.equals("bag from tables")) {
+      misuses.add(
+          new Misuse(
+              "weights where none belong",
+              in -> in.operands.put("weights", in.allocate(WEIGHTS)),
+              IllegalArgumentException.class,
+              call.op,
+              "weights given",
+              "expected none with MAX"));
+      misuses.add(
+          new Misuse(
+              "a fallback where none belongs",
+              in -> in.operands.put("fallback", in.allocate(call.operands.get("out"))),
+              IllegalArgumentException.class,
+              call.op,
+              "fallback is",
+              "expected none with ZERO"));
+    }
+    return misuses;
+  }
+
+  private static void ofOperand(List<Misuse> misuses, Call call, String name, Operand operand) {
+    // Optional operands that this call needs are missed as arguments; others cannot be null at all.
+    boolean optional =
+        call.op.equals("EmbeddingBag") && List.of("weights", "fallback", "tableIds").contains(name);
+    misuses.add(
+        new Misuse(
+            "null " + name,
+            in -> in.operands.put(name, null),
+            optional ? IllegalArgumentException.class : NullPointerException.class,
+            call.op,
+            name,
+            "null"));
+    misuses.add(
+        new Misuse(
+            "closed " + name,
+            in -> {
+              Buffer closed = in.device.allocate(operand.dtype, operand.shape);
+              closed.close();
+              in.operands.put(name, closed);
+            },
+            IllegalStateException.class,
+            "closed",
+            "" + operand.dtype,
+            "" + operand.shape));
+    for (DType dtype : DType.values()) {
+      if (dtype != operand.dtype) {
+        misuses.add(
+            new Misuse(
+                name + " of " + dtype,
+                in -> in.operands.put(name, in.allocate(new Operand(dtype, operand.shape))),
+                IllegalArgumentException.class,
+                call.op,
+                name,
+                "" + dtype,
+                "expected " + operand.dtype));
+      }
+    }
+    for (Shape shape : wrongShapes(operand.shape)) {
+      if (name.equals("ids") && shape.rank() == 1 && call.name.equals("bag from tables")) {
+        continue; // without weights, a bag has as many ids as it likes
+      }
+      // Other ids of a gather make its output wrong, and other outputs of a bag its offsets.
+      misuses.add(
+          new Misuse(
+              name + " of " + shape,
+              in -> in.operands.put(name, in.allocate(new Operand(operand.dtype, shape))),
+              IllegalArgumentException.class,
+              call.op,
+              "has shape",
+              "expected ["));
+    }
+    if (!name.equals("out")) {
+      for (boolean outFirst : new boolean[] {true, false}) {
+        misuses.add(
+            new Misuse(
+                "out " + (outFirst ? "before" : "behind") + " and over " + name,
+                in -> {
+                  Operand out = call.operands.get("out");
+                  Operand first = outFirst ? out : operand;
+                  Operand second = outFirst ? operand : out;
+                  var memory = in.memory(first.bytes() + second.bytes());
+                  long at = (first.bytes() - 1) / ALIGNMENT * ALIGNMENT;
+                  in.operands.put(outFirst ? "out" : name, memory.apply(first, 0L));
+                  in.operands.put(outFirst ? name : "out", memory.apply(second, at));
+                },
+                IllegalArgumentException.class,
+                call.op,
+                "out overlaps " + name));
+      }
+    }
+    if (OTHER_KIND != null) {
+      misuses.add(
+          new Misuse(
+              name + " in memory of another kind of device",
+              in -> in.operands.put(name, in.foreign(operand)),
+              IllegalArgumentException.class,
+              call.op,
+              name,
+              "expected memory of"));
+    }
+    hostOnly(misuses, name, operand);
+  }
+
+  /**
+   * What only memory of the host can be: read-only, on the heap, misaligned, and foreign to a GPU.
+   */
+  private static void hostOnly(List<Misuse> misuses, String name, Operand operand) {
+    misuses.add(
+        new Misuse(
+            "misaligned " + name,
+            in ->
+                HostBuffer.wrap(
+                    in.arena.allocate(operand.bytes() + 1, ALIGNMENT).asSlice(1),
+                    operand.dtype,
+                    operand.shape),
+            IllegalArgumentException.class,
+            "not aligned",
+            "" + operand.dtype));
+    misuses.add(
+        new Misuse(
+            name + " on the heap",
+            in ->
+                HostBuffer.wrap(
+                    MemorySegment.ofArray(new long[(int) operand.bytes() / Long.BYTES]),
+                    operand.dtype,
+                    operand.shape),
+            IllegalArgumentException.class,
+            "heap segment"));
+    for (int more : new int[] {-1, 1}) {
+      misuses.add(
+          new Misuse(
+              name + " in a segment of %+d byte".formatted(more),
+              in ->
+                  HostBuffer.wrap(
+                      in.arena.allocate(operand.bytes() + more, ALIGNMENT),
+                      operand.dtype,
+                      operand.shape),
+              IllegalArgumentException.class,
+              "has " + (operand.bytes() + more) + " bytes",
+              "expected " + operand.bytes()));
+    }
+  }
+
+  private static List<Shape> wrongShapes(Shape shape) {
+    List<Shape> wrong = new ArrayList<>();
+    wrong.add(Shape.of());
+    wrong.add(shape.append(1));
+    for (int i = 0; i < shape.rank(); i++) {
+      for (long more : new long[] {-1, 1}) {
+        long[] dims = new long[shape.rank()];
+        for (int d = 0; d < dims.length; d++) {
+          dims[d] = shape.dim(d) + (d == i ? more : 0);
+        }
+        wrong.add(Shape.of(dims));
+      }
+    }
+    if (shape.rank() == 2) {
+      wrong.add(Shape.of(shape.size()));
+      wrong.add(Shape.of(shape.dim(1), shape.dim(0)));
+    }
+    return wrong;
+  }
+
+  @TestFactory
+  List<DynamicTest> misuses() {
+    List<DynamicTest> tests = new ArrayList<>();
+    for (DeviceUnderTest under : DeviceUnderTest.backends()) {
+      if (!under.isAvailable()) {
+        tests.add(dynamicTest(under.toString(), () -> under.open().close()));
+        continue;
+      }
+      for (Call call : calls()) {
+        for (Misuse misuse : misuses(call)) {
+          tests.add(
+              dynamicTest(
+                  under + ", " + call.name + ": " + misuse.name,
+                  () -> refuses(call, misuse, under)));
+        }
+      }
+    }
+    return tests;
+  }
+
+  private static void refuses(Call call, Misuse misuse, DeviceUnderTest under) throws Exception {
+    try (Setting setting = new Setting(call, under)) {
+      Stream stream = setting.stream;
+      Map<String, Buffer> right = new LinkedHashMap<>(setting.operands);
+      Exception thrown =
+          assertThrows(
+              misuse.thrown,
+              () -> {
+                misuse.spoil.in(setting);
+                setting.run();
+              },
+              misuse.name);
+      for (String word : misuse.words) {
+        assertTrue(thrown.getMessage().contains(word), () -> word + " in: " + thrown.getMessage());
+      }
+      assertArrayEquals(setting.poison(), setting.output(), "something was written");
+      for (Buffer operand : setting.operands.values()) {
+        if (operand instanceof HostBuffer spoilt && !spoilt.isClosed() && spoilt != setting.out) {
+          assertEquals(-1, mismatchWithZeros(spoilt.segment()), "something was written");
+        }
+      }
+      if (!misuse.name.equals("closed stream")) {
+        setting.stream = stream;
+        setting.operands.clear();
+        setting.operands.putAll(right);
+        setting.run();
+        stream.synchronize();
+        assertFalse(Arrays.equals(setting.poison(), setting.output()), "the right call ran");
+      }
+    }
+  }
+
+  private static long mismatchWithZeros(MemorySegment segment) {
+    return segment.mismatch(MemorySegment.ofArray(new byte[(int) segment.byteSize()]));
+  }
+
+  static List<DeviceUnderTest> devices() {
+    return DeviceUnderTest.backends();
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void aWrongNumberOfTablesIsRefused(DeviceUnderTest under) throws Exception {
+    try (Setting in = new Setting(calls().getFirst(), under)) {
+      Buffer table = in.operands.get("table");
+      Buffer ids = in.operands.get("ids");
+      Buffer tableIds = in.allocate(new Operand(DType.I32, Shape.of(ROWS)));
+      Buffer offsets = in.allocate(new Operand(DType.I32, Shape.of(ROWS + 1)));
+      EmbeddingGather.Spec two = gatherSpec().withTables(List.of(VOCAB, VOCAB));
+      refuses(
+          "EmbeddingGather: one table given, expected 2",
+          () -> EmbeddingGather.plan(in.device, two).run(in.stream, table, ids, in.out));
+      refuses(
+          "EmbeddingGather: 1 tables, expected 2",
+          () ->
+              EmbeddingGather.plan(in.device, two)
+                  .run(in.stream, List.of(table), ids, tableIds, in.out));
+      refuses(
+          "EmbeddingGather: 2 tables, expected 1",
+          () ->
+              EmbeddingGather.plan(in.device, gatherSpec())
+                  .run(in.stream, List.of(table, table), ids, tableIds, in.out));
+      refuses(
+          "EmbeddingBag: 2 tables, expected 1",
+          () ->
+              EmbeddingBag.plan(in.device, bagSpec())
+                  .run(
+                      in.stream,
+                      EmbeddingBag.Operands.of(table, ids, offsets, in.out)
+                          .withTables(List.of(table, table), tableIds)));
+      assertArrayEquals(in.poison(), in.output());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void idsWithGapsAreRefused(DeviceUnderTest under) throws Exception {
+    try (Setting in = new Setting(calls().getFirst(), under)) {
+      Buffer ids = in.allocate(new Operand(DType.I32, Shape.of(2, 5))).view(0, Shape.of(2, 3), 5);
+      Buffer out = in.allocate(new Operand(DType.F32, Shape.of(2, 3, DIM)));
+      refuses(
+          "EmbeddingGather: ids has row stride 5, expected dense rows of 3",
+          () ->
+              EmbeddingGather.plan(in.device, gatherSpec())
+                  .run(in.stream, in.operands.get("table"), ids, out));
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void outputAndTableMayInterleaveButNotOverlap(DeviceUnderTest under) throws Exception {
+    try (Setting in = new Setting(calls().getFirst(), under)) {
+      Buffer matrix = in.keep(in.device.allocate(DType.F32, Shape.of(VOCAB, 3 * DIM)));
+      float[] values = new float[(int) matrix.shape().size()];
+      for (int i = 0; i < values.length; i++) {
+        values[i] = i;
+      }
+      matrix.copyFrom(MemorySegment.ofArray(values), in.stream);
+      Buffer table = matrix.view(DIM, Shape.of(VOCAB, DIM), 3 * DIM);
+      Buffer ids = in.operands.get("ids");
+      ids.copyFrom(MemorySegment.ofArray(new int[] {4, 0, 2}), in.stream);
+      EmbeddingGather plan = EmbeddingGather.plan(in.device, gatherSpec());
+      for (long first : new long[] {0, 2 * DIM}) {
+        Buffer out = matrix.view(first, Shape.of(ROWS, DIM), 3 * DIM);
+        plan.run(in.stream, table, ids, out);
+        float[] got = new float[(int) out.shape().size()];
+        out.copyTo(MemorySegment.ofArray(got), in.stream);
+        assertArrayEquals(
+            new float[] {52, 53, 54, 55, 4, 5, 6, 7, 28, 29, 30, 31}, got, "from " + first);
+      }
+      for (long first = 1; first < 2 * DIM; first++) {
+        Buffer out = matrix.view(first, Shape.of(ROWS, DIM), 3 * DIM);
+        refuses("EmbeddingGather: out overlaps table", () -> plan.run(in.stream, table, ids, out));
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void aClosedDeviceIsRefused(DeviceUnderTest under) {
+    Device device = under.open();
+    Stream stream = device.openStream();
+    EmbeddingGather plan = EmbeddingGather.plan(device, gatherSpec());
+    Buffer table = device.allocate(DType.F32, gatherSpec().tableShape());
+    Buffer ids = device.allocate(DType.I32, Shape.of(ROWS));
+    Buffer out = device.allocate(DType.F32, gatherSpec().outputShape(ROWS));
+    device.close();
+    assertThrows(IllegalStateException.class, () -> plan.run(stream, table, ids, out));
+    assertThrows(IllegalStateException.class, () -> EmbeddingGather.plan(device, gatherSpec()));
+    assertThrows(IllegalStateException.class, () -> EmbeddingBag.plan(device, bagSpec()));
+    assertThrows(IllegalStateException.class, device::openStream);
+    assertThrows(IllegalStateException.class, device::openEvent);
+    assertThrows(IllegalStateException.class, () -> device.allocate(DType.F32, Shape.of(1)));
+    assertEquals(0, device.allocatedBytes());
+  }
+
+  @Test
+  void readOnlyMemoryIsForInputs() throws Exception {
+    try (Setting in = new Setting(calls().getFirst(), new DeviceUnderTest(Backend.SCALAR, 1))) {
+      in.call.operands.forEach(
+          (name, operand) -> {
+            Buffer readOnly =
+                HostBuffer.wrap(
+                    in.arena.allocate(operand.bytes(), ALIGNMENT).asReadOnly(),
+                    operand.dtype,
+                    operand.shape);
+            Buffer before = in.operands.put(name, readOnly);
+            if (name.equals("out")) {
+              refuses("EmbeddingGather: out is read-only", in::run);
+            } else {
+              in.run();
+            }
+            in.operands.put(name, before);
+          });
+    }
+  }
+
+  @Test
+  void nothingWhereOperandsAreExpectedIsRefused() throws Exception {
+    try (Setting in = new Setting(calls().getFirst(), new DeviceUnderTest(Backend.SCALAR, 1))) {
+      Buffer ids = in.operands.get("ids");
+      Map<Executable, String> calls =
+          Map.of(
+              () -> EmbeddingBag.plan(in.device, bagSpec()).run(in.stream, null),
+              "operands",
+              () -> new EmbeddingBag.Operands(null, ids, ids, null, null, null, in.out),
+              "tables",
+              () ->
+                  EmbeddingGather.plan(in.device, gatherSpec())
+                      .run(in.stream, (List<Buffer>) null, ids, ids, in.out),
+              "tables",
+              () -> EmbeddingGather.plan(null, gatherSpec()),
+              "device",
+              () -> EmbeddingBag.plan(in.device, null),
+              "spec");
+      calls.forEach(
+          (call, word) -> {
+            NullPointerException thrown = assertThrows(NullPointerException.class, call);
+            assertTrue(thrown.getMessage().contains(word), thrown::getMessage);
+          });
+      assertArrayEquals(in.poison(), in.output());
+    }
+  }
+
+  @Test
+  void specsThatCannotBeAreRefused() {
+    for (DType dtype : DType.values()) {
+      if (!EmbeddingGatherCases.FLOATS.contains(dtype)) {
+        refuses(
+            "table dtype is " + dtype + ", expected F32, F16 or BF16",
+            () -> EmbeddingGather.Spec.of(dtype, VOCAB, DIM, IndexPolicy.FAIL));
+        refuses("out dtype is " + dtype, () -> gatherSpec().withOut(dtype));
+        refuses("out dtype is " + dtype, () -> bagSpec().withOut(dtype));
+      }
+      if (!EmbeddingGatherCases.INDICES.contains(dtype)) {
+        refuses(
+            "ids dtype is " + dtype + ", expected I32 or I64", () -> gatherSpec().withIds(dtype));
+        refuses("ids dtype is " + dtype, () -> bagSpec().withIndices(dtype, DType.I32));
+        refuses("offsets dtype is " + dtype, () -> bagSpec().withIndices(DType.I32, dtype));
+      }
+    }
+    List<Long> tooMany = Collections.nCopies(EmbeddingGather.MAX_TABLES + 1, VOCAB);
+    for (List<Long> tables : List.of(List.<Long>of(), tooMany)) {
+      refuses(tables.size() + " tables, expected 1 to 32", () -> gatherSpec().withTables(tables));
+      refuses(tables.size() + " tables, expected 1 to 32", () -> bagSpec().withTables(tables));
+    }
+    refuses("negative extent in [-1, 4]", () -> gatherSpec().withTables(List.of(VOCAB, -1L)));
+    refuses("negative extent in [-1, 4]", () -> bagSpec().withTables(List.of(-1L)));
+    refuses(
+        "more than 2^63 - 1 elements", () -> gatherSpec().withTables(List.of(Long.MAX_VALUE / 2)));
+    for (long dim : new long[] {-1, 1L << 31, Long.MIN_VALUE, Long.MAX_VALUE}) {
+      refuses(
+          "dim is " + dim, () -> EmbeddingGather.Spec.of(DType.F32, VOCAB, dim, IndexPolicy.FAIL));
+      refuses(
+          "dim is " + dim,
+          () -> EmbeddingBag.Spec.of(DType.F32, VOCAB, dim, Combine.SUM, IndexPolicy.FAIL));
+    }
+    for (String missing : List.of("policy", "combine", "empty", "table", "ids", "offsets", "out")) {
+      NullPointerException thrown =
+          assertThrows(
+              NullPointerException.class,
+              () ->
+                  new EmbeddingBag.Spec(
+                      missing.equals("table") ? null : DType.F32,
+                      missing.equals("ids") ? null : DType.I32,
+                      missing.equals("offsets") ? null : DType.I32,
+                      missing.equals("out") ? null : DType.F32,
+                      List.of(VOCAB),
+                      DIM,
+                      missing.equals("combine") ? null : Combine.SUM,
+                      missing.equals("empty") ? null : EmptyBagPolicy.ZERO,
+                      missing.equals("policy") ? null : IndexPolicy.FAIL));
+      assertTrue(thrown.getMessage().contains(missing), thrown::getMessage);
+    }
+  }
+
+  private static EmbeddingGather.Spec gatherSpec() {
+    return EmbeddingGather.Spec.of(DType.F32, VOCAB, DIM, IndexPolicy.FAIL);
+  }
+
+  private static EmbeddingBag.Spec bagSpec() {
+    return EmbeddingBag.Spec.of(DType.F32, VOCAB, DIM, Combine.SUM, IndexPolicy.FAIL);
+  }
+
+  private static void refuses(String words, Executable call) {
+    IllegalArgumentException thrown = assertThrows(IllegalArgumentException.class, call);
+    assertTrue(thrown.getMessage().contains(words), thrown::getMessage);
+  }
+}

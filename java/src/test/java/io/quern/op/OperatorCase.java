@@ -1,0 +1,30 @@
+package io.quern.op;
+
+import io.quern.Device;
+import io.quern.Stream;
+import java.util.ArrayList;
+import java.util.List;
+
+/** A call of one operator with inputs that its seed decides. */
+public sealed interface OperatorCase permits EmbeddingGatherCases.Case, EmbeddingBagCases.Case {
+  /** A name, unique among the cases of the operator. */
+  String id();
+
+  /** The small calls of all operators. */
+  static List<OperatorCase> small() {
+    List<OperatorCase> cases = new ArrayList<>(EmbeddingGatherCases.small());
+    cases.addAll(EmbeddingBagCases.small());
+    return cases;
+  }
+
+  /** Makes the operands in {@code memory}, fills them and plans the operator. */
+  PreparedCase prepare(Device device, Stream stream, OperandMemory memory);
+
+  /** Runs it once on a device, over a poisoned output. */
+  default Outcome runOn(Device device) {
+    try (Stream stream = device.openStream();
+        PreparedCase prepared = prepare(device, stream, device::allocate)) {
+      return prepared.outcome();
+    }
+  }
+}

@@ -1,0 +1,211 @@
+package io.quern.op;
+
+import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+
+import io.quern.Buffer;
+import io.quern.DType;
+import io.quern.InvalidDataException;
+import io.quern.Shape;
+import io.quern.Stream;
+import java.lang.foreign.MemorySegment;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/** A case whose operands are in a device's memory, to be run as often as one likes. */
+public abstract class PreparedCase implements AutoCloseable {
+  /** Views begin at this element of their memory. */
+  private static final long FIRST = 3;
+
+  /** Elements between two rows of a view. */
+  private static final long GAP = 5;
+
+  /**
+   * Poison bytes are 0x50 to 0x5f: finite in every dtype, and not a value that a case would
+   * compute.
+   */
+  private static final int POISON = 0x50;
+
+  private final Stream stream;
+  private final OperandMemory memory;
+  private final boolean strided;
+  private final List<Buffer> owned = new ArrayList<>();
+  private final List<Input> inputs = new ArrayList<>();
+  private Buffer out;
+
+  private record Input(String operand, Buffer buffer, byte[] bytes) {}
+
+  PreparedCase(Stream stream, OperandMemory memory, boolean strided) {
+    this.stream = stream;
+    this.memory = memory;
+    this.strided = strided;
+  }
+
+  /** Calls the operator. */
+  public abstract void run();
+
+  /** Replaces the ids by others of the same distribution. */
+  public abstract void redrawIds(long seed);
+
+  /** The stream that {@link #run} uses. */
+  public final Stream stream() {
+    return stream;
+  }
+
+  /** Poisons the output, runs, and reads the output and the fault back. */
+  public final Outcome outcome() {
+    poison();
+    InvalidDataException fault = null;
+    try {
+      run();
+    } catch (InvalidDataException reported) {
+      fault = reported;
+    }
+    return read(fault);
+  }
+
+  /** Fills the output's memory, gaps included, with bytes that no kernel would write. */
+  public final void poison() {
+    out.copyFrom(
+        MemorySegment.ofArray(poison(out.shape().size() * out.dtype().byteSize())), stream);
+  }
+
+  /** What {@link #poison()} writes. */
+  static byte[] poison(long size) {
+    byte[] poison = new byte[Math.toIntExact(size)];
+    for (int i = 0; i < poison.length; i++) {
+      poison[i] = (byte) (POISON | i * 7 & 15);
+    }
+    return poison;
+  }
+
+  /**
+   * Waits and reads the output's memory.
+   *
+   * @param fault what the call itself reported, or null
+   */
+  public final Outcome read(InvalidDataException fault) {
+    byte[] bytes = new byte[Math.toIntExact(out.shape().size() * out.dtype().byteSize())];
+    InvalidDataException first = fault;
+    try {
+      out.copyTo(MemorySegment.ofArray(bytes), stream);
+    } catch (InvalidDataException reported) {
+      if (fault != null) {
+        throw new AssertionError("reported twice: " + fault, reported);
+      }
+      first = reported;
+    }
+    return new Outcome(out.dtype(), bytes, first);
+  }
+
+  /** The name of an input that a run has changed, or null. */
+  public final String changedInput() {
+    for (Input input : inputs) {
+      byte[] now = new byte[input.bytes.length];
+      input.buffer.copyTo(MemorySegment.ofArray(now), stream);
+      if (!Arrays.equals(now, input.bytes)) {
+        return input.operand;
+      }
+    }
+    return null;
+  }
+
+  /** A table or fallback. */
+  final Buffer matrix(String operand, RandomRows rows) {
+    Buffer root = allocate(rows.dtype(), rows.shape());
+    Buffer buffer = strided ? view(root, rows.shape()) : root;
+    rows.copyTo(buffer, stream);
+    long bytes = rows.shape().size() * rows.dtype().byteSize();
+    if (bytes <= 1 << 20) {
+      byte[] now = new byte[(int) bytes];
+      buffer.copyTo(MemorySegment.ofArray(now), stream);
+      inputs.add(new Input(operand, buffer, now));
+    }
+    return buffer;
+  }
+
+  /** Ids, table ids or offsets; always dense. */
+  final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
+    Buffer buffer = allocateDense(dtype, shape);
+    byte[] bytes = encode(dtype, values);
+    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.add(new Input(operand, buffer, bytes));
+    return buffer;
+  }
+
+  /** Weights, as bits of F32. */
+  final Buffer weights(int[] bits) {
+    Buffer buffer = allocateDense(DType.F32, Shape.of(bits.length));
+    byte[] bytes = new byte[bits.length * Float.BYTES];
+    MemorySegment.copy(bits, 0, MemorySegment.ofArray(bytes), JAVA_INT_UNALIGNED, 0, bits.length);
+    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.add(new Input("weights", buffer, bytes));
+    return buffer;
+  }
+
+  /** Writes other values into what {@link #indices} made. */
+  final void replace(Buffer indices, long[] values) {
+    byte[] bytes = encode(indices.dtype(), values);
+    indices.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.replaceAll(
+        input -> input.buffer == indices ? new Input(input.operand, indices, bytes) : input);
+  }
+
+  /** The output. */
+  final Buffer output(DType dtype, Shape shape) {
+    out = allocate(dtype, shape);
+    return strided ? view(out, shape) : out;
+  }
+
+  private Buffer allocateDense(DType dtype, Shape shape) {
+    Buffer buffer = memory.allocate(dtype, shape);
+    owned.add(buffer);
+    return buffer;
+  }
+
+  /** Memory for a matrix: what a view of it needs, to the element, where the case is strided. */
+  private Buffer allocate(DType dtype, Shape shape) {
+    return allocateDense(dtype, strided ? Shape.of(FIRST + elements(shape, stride(shape))) : shape);
+  }
+
+  private static Buffer view(Buffer root, Shape shape) {
+    return root.view(FIRST, shape, stride(shape));
+  }
+
+  private static long stride(Shape shape) {
+    return shape.last() + GAP;
+  }
+
+  /** Which element of {@link Outcome} is in that row and column of the output. */
+  static long position(boolean strided, long row, long column, long dim) {
+    return strided ? FIRST + row * (dim + GAP) + column : row * dim + column;
+  }
+
+  /** Elements of the output's memory. */
+  static long elements(boolean strided, Shape shape) {
+    return strided ? FIRST + elements(shape, stride(shape)) : shape.size();
+  }
+
+  private static long elements(Shape shape, long stride) {
+    return shape.size() == 0 ? 0 : (shape.rows() - 1) * stride + shape.last();
+  }
+
+  private static byte[] encode(DType dtype, long[] values) {
+    byte[] bytes = new byte[values.length * dtype.byteSize()];
+    MemorySegment segment = MemorySegment.ofArray(bytes);
+    if (dtype == DType.I64) {
+      MemorySegment.copy(values, 0, segment, JAVA_LONG_UNALIGNED, 0, values.length);
+    } else {
+      for (int i = 0; i < values.length; i++) {
+        segment.setAtIndex(JAVA_INT_UNALIGNED, i, (int) values[i]);
+      }
+    }
+    return bytes;
+  }
+
+  @Override
+  public final void close() {
+    owned.forEach(Buffer::close);
+  }
+}

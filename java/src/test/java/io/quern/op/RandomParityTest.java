@@ -1,0 +1,162 @@
+package io.quern.op;
+
+import static org.junit.jupiter.api.Assertions.assertNull;
+
+import io.quern.Backend;
+import io.quern.CpuDevice;
+import io.quern.DType;
+import io.quern.Device;
+import io.quern.Shape;
+import java.util.ArrayList;
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import net.jqwik.api.Arbitraries;
+import net.jqwik.api.Arbitrary;
+import net.jqwik.api.Combinators;
+import net.jqwik.api.EdgeCasesMode;
+import net.jqwik.api.ForAll;
+import net.jqwik.api.Property;
+import net.jqwik.api.Provide;
+import net.jqwik.api.Tag;
+import net.jqwik.api.lifecycle.AfterContainer;
+import net.jqwik.api.lifecycle.BeforeContainer;
+
+/** Parity over random calls, which shrink to the smallest that differs. */
+@Tag("parity")
+class RandomParityTest {
+  private static final int TRIES = 400;
+
+  private static CpuDevice scalar;
+  private static final List<Device> OTHERS = new ArrayList<>();
+
+  @BeforeContainer
+  static void open() {
+    scalar = CpuDevice.open(Backend.SCALAR, 1);
+    for (DeviceUnderTest under : DeviceUnderTest.all()) {
+      if (under.isAvailable()) {
+        OTHERS.add(under.open());
+      }
+    }
+  }
+
+  @AfterContainer
+  static void close() {
+    OTHERS.forEach(Device::close);
+    OTHERS.clear();
+    scalar.close();
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void gather(@ForAll("gathers") EmbeddingGatherCases.Case each) {
+    compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void bag(@ForAll("bags") EmbeddingBagCases.Case each) {
+    compare(each);
+  }
+
+  private static void compare(OperatorCase each) {
+    Outcome expected = Reference.of(each);
+    assertNull(each.runOn(scalar).difference(expected), "scalar");
+    for (Device device : OTHERS) {
+      assertNull(each.runOn(device).difference(expected), device::name);
+    }
+  }
+
+  @Provide
+  Arbitrary<EmbeddingGatherCases.Case> gathers() {
+    Arbitrary<EmbeddingGather.Spec> specs =
+        Combinators.combine(
+                floats(), indices(), floats(), tables(), dims(), Arbitraries.of(IndexPolicy.class))
+            .as(EmbeddingGather.Spec::new);
+    Arbitrary<Shape> shapes =
+        Arbitraries.longs().between(0, 40).list().ofMaxSize(2).map(RandomParityTest::shape);
+    return Combinators.combine(
+            specs, shapes, distributions(), values(), traits(), Arbitraries.longs())
+        .as(
+            (spec, shape, distribution, values, traits, seed) ->
+                new EmbeddingGatherCases.Case(
+                    "random", spec, shape, distribution, values, traits, seed));
+  }
+
+  @Provide
+  Arbitrary<EmbeddingBagCases.Case> bags() {
+    Arbitrary<EmbeddingBag.Spec> specs =
+        Combinators.combine(
+                Combinators.combine(floats(), floats())
+                    .as((table, out) -> new DType[] {table, out}),
+                Combinators.combine(indices(), indices())
+                    .as((ids, offsets) -> new DType[] {ids, offsets}),
+                tables(),
+                dims(),
+                Arbitraries.of(Combine.class),
+                Arbitraries.of(EmptyBagPolicy.class),
+                Arbitraries.of(IndexPolicy.class))
+            .as(
+                (types, indices, tables, dim, combine, empty, policy) ->
+                    new EmbeddingBag.Spec(
+                        types[0],
+                        indices[0],
+                        indices[1],
+                        types[1],
+                        tables,
+                        dim,
+                        combine,
+                        empty,
+                        policy));
+    Arbitrary<List<Integer>> lengths = Arbitraries.integers().between(0, 140).list().ofMaxSize(12);
+    return Combinators.combine(
+            specs, lengths, distributions(), values(), traits(), Arbitraries.longs())
+        .as(RandomParityTest::bagCase);
+  }
+
+  private static EmbeddingBagCases.Case bagCase(
+      EmbeddingBag.Spec spec,
+      List<Integer> lengths,
+      IndexDistribution distribution,
+      ValueSet values,
+      Set<Trait> traits,
+      long seed) {
+    Set<Trait> fitting = new HashSet<>(traits);
+    if (spec.combine() == Combine.WEIGHTED_MEAN) {
+      fitting.add(Trait.WEIGHTED);
+    } else if (spec.combine() != Combine.SUM) {
+      fitting.remove(Trait.WEIGHTED);
+    }
+    return new EmbeddingBagCases.Case("random", spec, lengths, distribution, values, fitting, seed);
+  }
+
+  private static Shape shape(List<Long> dims) {
+    return Shape.of(dims.stream().mapToLong(d -> d).toArray());
+  }
+
+  private static Arbitrary<DType> floats() {
+    return Arbitraries.of(EmbeddingGatherCases.FLOATS);
+  }
+
+  private static Arbitrary<DType> indices() {
+    return Arbitraries.of(EmbeddingGatherCases.INDICES);
+  }
+
+  private static Arbitrary<List<Long>> tables() {
+    return Arbitraries.longs().between(0, 50).list().ofMinSize(1).ofMaxSize(4);
+  }
+
+  private static Arbitrary<Long> dims() {
+    return Arbitraries.longs().between(0, 140);
+  }
+
+  private static Arbitrary<IndexDistribution> distributions() {
+    return Arbitraries.of(IndexDistribution.class);
+  }
+
+  private static Arbitrary<ValueSet> values() {
+    return Arbitraries.of(ValueSet.class);
+  }
+
+  private static Arbitrary<Set<Trait>> traits() {
+    return Arbitraries.of(Trait.class).set();
+  }
+}

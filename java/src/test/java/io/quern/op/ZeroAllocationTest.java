@@ -1,0 +1,97 @@
+package io.quern.op;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import com.sun.management.ThreadMXBean;
+import io.quern.Backend;
+import io.quern.Device;
+import io.quern.Stream;
+import java.lang.management.ManagementFactory;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream.Builder;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** A call allocates nothing on the heap, neither in its caller nor in the device's threads. */
+class ZeroAllocationTest {
+  private static final int RUNS = 100;
+
+  /** Vectors are objects until C2 has compiled a kernel; after so long it has. */
+  private static final long PATIENCE_NANOS = 10_000_000_000L;
+
+  private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
+
+  static java.util.stream.Stream<Arguments> calls() {
+    Builder<Arguments> calls = java.util.stream.Stream.builder();
+    for (Backend backend : new Backend[] {Backend.SCALAR, Backend.SIMD}) {
+      for (int parallelism : new int[] {1, 2}) {
+        for (OperatorCase each : cases()) {
+          calls.add(Arguments.of(new DeviceUnderTest(backend, parallelism), each));
+        }
+      }
+    }
+    return calls.build();
+  }
+
+  /** Without faults, whose exceptions are objects, and large enough to be shared among threads. */
+  private static List<OperatorCase> cases() {
+    List<OperatorCase> cases = new ArrayList<>();
+    EmbeddingGatherCases.small().stream()
+        .filter(each -> each.idShape().size() * each.spec().dim() > 1 << 15)
+        .filter(each -> Reference.of(each).fault() == null)
+        .collect(
+            Collectors.groupingBy(
+                each ->
+                    (each.spec().table() == each.spec().out())
+                        + " "
+                        + each.spec().vocabSizes().size()))
+        .values()
+        .forEach(alike -> cases.add(alike.getFirst()));
+    EmbeddingBagCases.small().stream()
+        .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
+        .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
+        .forEach(cases::add);
+    return cases;
+  }
+
+  @ParameterizedTest
+  @MethodSource("calls")
+  void runAllocatesNothing(DeviceUnderTest under, OperatorCase each) {
+    try (Device device = under.open();
+        Stream stream = device.openStream();
+        PreparedCase prepared = each.prepare(device, stream, device::allocate)) {
+      long[] threads = threads();
+      long deadline = System.nanoTime() + PATIENCE_NANOS;
+      long bytes;
+      do {
+        long before = allocated(threads);
+        long overhead = allocated(threads) - before;
+        before = allocated(threads);
+        for (int i = 0; i < RUNS; i++) {
+          prepared.run();
+        }
+        bytes = allocated(threads) - before - overhead;
+      } while (bytes != 0 && System.nanoTime() < deadline);
+      assertEquals(0, bytes, () -> "bytes in " + RUNS + " runs of " + each);
+    }
+  }
+
+  /** This thread and those of the device. */
+  private static long[] threads() {
+    return Thread.getAllStackTraces().keySet().stream()
+        .filter(thread -> thread == Thread.currentThread() || thread.getName().startsWith("quern "))
+        .mapToLong(Thread::threadId)
+        .toArray();
+  }
+
+  private static long allocated(long[] threads) {
+    long bytes = 0;
+    for (long thread : threads) {
+      bytes += THREADS.getThreadAllocatedBytes(thread);
+    }
+    return bytes;
+  }
+}
