@@ -1,0 +1,84 @@
+package io.quern.bench.demo;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import io.quern.bench.onnx.OnnxModel;
+import java.io.IOException;
+import java.io.InputStream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The published all-MiniLM-L6-v2 sentence embedding model: its word embeddings, its tokenizer, and
+ * the node that looks words up. Both files are resources of a Maven artifact.
+ */
+final class MiniLm {
+  private static final String MODEL = "/all-minilm-l6-v2.onnx";
+  private static final String TOKENIZER = "/all-minilm-l6-v2-tokenizer.json";
+  private static final String TABLE = "embeddings.word_embeddings.weight";
+
+  private final OnnxModel model;
+  private final OnnxModel.Tensor weight;
+
+  private MiniLm(OnnxModel model, OnnxModel.Tensor weight) {
+    this.model = model;
+    this.weight = weight;
+  }
+
+  static MiniLm load() throws IOException {
+    try (InputStream in = resource(MODEL)) {
+      OnnxModel model = OnnxModel.read(MemorySegment.ofArray(in.readAllBytes()));
+      OnnxModel.Tensor weight = model.initializer(TABLE);
+      if (weight.dataType() != OnnxModel.FLOAT || weight.dims().size() != 2) {
+        throw new IOException("%s is no matrix of floats: %s".formatted(TABLE, weight));
+      }
+      return new MiniLm(model, weight);
+    }
+  }
+
+  long vocabulary() {
+    return weight.dims().get(0);
+  }
+
+  int dimension() {
+    return Math.toIntExact(weight.dims().get(1));
+  }
+
+  /** The word embeddings, copied out of the file into aligned native memory. */
+  MemorySegment table(Arena arena) {
+    MemorySegment table = arena.allocate(weight.data().byteSize(), 64);
+    return table.copyFrom(weight.data());
+  }
+
+  /** A model that is the lookup alone, for a runtime to execute. */
+  byte[] lookup() {
+    return model.extract(node());
+  }
+
+  OnnxModel.Gather node() {
+    return model.gather(TABLE);
+  }
+
+  /** The token ids of each line, without the marks that the model wants around a sentence. */
+  static List<long[]> tokenize(List<String> lines) throws IOException {
+    // No model hub is asked for anything: tokenizer and library come out of the class path.
+    System.setProperty("ai.djl.offline", "true");
+    System.setProperty("OPT_OUT_TRACKING", "true");
+    try (InputStream in = resource(TOKENIZER);
+        HuggingFaceTokenizer tokenizer =
+            HuggingFaceTokenizer.newInstance(
+                in,
+                Map.of("addSpecialTokens", "false", "padding", "false", "truncation", "false"))) {
+      return lines.stream().map(line -> tokenizer.encode(line).getIds()).toList();
+    }
+  }
+
+  private static InputStream resource(String name) throws IOException {
+    InputStream in = MiniLm.class.getResourceAsStream(name);
+    if (in == null) {
+      throw new IOException(name + " is not on the class path");
+    }
+    return in;
+  }
+}

@@ -1,0 +1,247 @@
+package io.quern.bench.measure;
+
+import io.quern.Backend;
+import io.quern.Backends;
+import io.quern.Device;
+import io.quern.bench.Arguments;
+import io.quern.bench.Command;
+import io.quern.bench.Option;
+import io.quern.bench.Outcome;
+import io.quern.bench.Progress;
+import io.quern.bench.Terminal;
+import java.io.IOException;
+import java.io.PrintStream;
+import java.io.Writer;
+import java.lang.foreign.Arena;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+
+/** Times the operators on every back end, next to plain Java loops. */
+public final class BenchCommand implements Command {
+  private static final Option JSON =
+      new Option("--json", "FILE", "also write one JSON line per figure to FILE");
+  private static final Option QUICK =
+      new Option("--quick", "", "fewer shapes and shorter measurements, to see that it works");
+  private static final Option THREADS =
+      new Option("--threads", "N", "parallelism of the CPU back ends and rooflines; default 1");
+  private static final Option HUGE_PAGES =
+      new Option("--huge-pages", "", "operands in huge pages, as Device.allocate gives them");
+
+  /**
+   * From here on the rooflines of start and end contradict each other; benchmarks of a GPU are
+   * steadier.
+   */
+  private static final double CPU_DRIFT = 0.15;
+
+  private static final double GPU_DRIFT = 0.03;
+
+  /** What holds for every case of a run. */
+  private record Setup(
+      List<Device> devices, Comparison.StopRule rule, Rooflines rooflines, boolean hugePages) {}
+
+  @Override
+  public String name() {
+    return "bench";
+  }
+
+  @Override
+  public String summary() {
+    return "times the operators on every available back end, next to plain Java";
+  }
+
+  @Override
+  public List<Option> options() {
+    return List.of(Option.BACKEND, Option.OP, THREADS, HUGE_PAGES, QUICK, JSON);
+  }
+
+  @Override
+  public String details() {
+    return """
+    Every figure is preceded by a check: all back ends and both plain Java loops must give the same
+    bits, or the workload is not timed and the exit code is 1. Contenders take turns (A B C C B A);
+    ratios are medians of pairs with a bootstrap 95 % interval. GB/s counts the bytes that must be
+    read and written. "% memcpy" compares with a copy that moves as many bytes and takes its turn
+    with the rest; on a GPU with a copy within its memory. Tables of 1 GiB come from memory
+    ("dram"), those of 1 MiB from cache ("cache"). "segment loop" is a plain loop over
+    MemorySegments, "array loop" the same over Java arrays, both on one thread; the JIT compiler may
+    vectorize them (java -XX:-UseSuperWord shows them scalar). "B/op" is heap memory that the
+    calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
+    the run is marked unstable. On a GPU the time is that between two events around the queued
+    launches. Published figures also need JMH:
+    java -cp quern-bench.jar org.openjdk.jmh.Main -prof gc
+    """;
+  }
+
+  @Override
+  public List<String> examples() {
+    return List.of(
+        "bench --quick",
+        "bench --op embedding_bag --backend simd --huge-pages",
+        "bench --json results.jsonl");
+  }
+
+  @Override
+  public Outcome run(Arguments arguments, Terminal terminal) throws Exception {
+    boolean quick = arguments.has(QUICK);
+    boolean hugePages = arguments.has(HUGE_PAGES);
+    int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
+    Set<String> operators = arguments.operators(Set.of("embedding_gather", "embedding_bag"));
+    List<TimedCase> cases =
+        TimedCase.all(quick).stream().filter(c -> operators.contains(c.operator())).toList();
+    Backends.probe().lines().forEach(terminal.out()::println);
+    ResultTable table = new ResultTable();
+    List<String> disagreements = new ArrayList<>();
+    Rooflines first;
+    Rooflines last;
+    boolean unstable;
+    try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
+        JsonLines json = new JsonLines(writer(arguments.value(JSON)));
+        Progress progress = terminal.progress("bench", cases.size() + 2)) {
+      progress.step("rooflines");
+      first = Rooflines.measure(threads, hugePages, devices.gpu());
+      Setup setup =
+          new Setup(
+              devices.all(),
+              quick ? new Comparison.StopRule(10, 0.2) : new Comparison.StopRule(20, 3),
+              first,
+              hugePages);
+      for (TimedCase one : cases) {
+        progress.step(one.id());
+        measure(one, setup, table, json).ifPresent(disagreements::add);
+      }
+      progress.step("rooflines");
+      last = Rooflines.measure(threads, hugePages, devices.gpu());
+      unstable = first.cpuDrift(last) > CPU_DRIFT || first.gpuDrift(last) > GPU_DRIFT;
+      json.write(runLine(first, last, unstable));
+    }
+    PrintStream out = terminal.out();
+    table.print(out);
+    out.println("first: " + first);
+    out.println("last:  " + last);
+    if (unstable) {
+      out.println("UNSTABLE: the rooflines changed during the run; do not use these figures");
+    }
+    disagreements.forEach(line -> out.println("DIFFERENT: " + line));
+    return disagreements.isEmpty() ? Outcome.OK : Outcome.FAILED;
+  }
+
+  private static Writer writer(Optional<String> file) throws IOException {
+    return file.isPresent() ? Files.newBufferedWriter(Path.of(file.get())) : Writer.nullWriter();
+  }
+
+  private static Optional<String> measure(
+      TimedCase one, Setup setup, ResultTable table, JsonLines json) throws IOException {
+    try (Arena arena = Arena.ofShared();
+        HugePageMemory hugePages = new HugePageMemory()) {
+      Workload workload = one.workload().apply(setup.hugePages() ? hugePages : arena);
+      List<Contender> contenders = new ArrayList<>();
+      try {
+        contenders.add(workload.segmentLoop());
+        contenders.add(workload.arrayLoop());
+        setup.devices().forEach(device -> contenders.add(workload.on(device)));
+        Comparison comparison = new Comparison(workload, contenders, setup.rooflines().threads());
+        Optional<String> disagreement = comparison.disagreement();
+        if (disagreement.isEmpty()) {
+          Comparison.Result result = comparison.measure(setup.rule());
+          table.add(workload, result, setup.rooflines());
+          for (Timing timing : result.timings()) {
+            json.write(line(one, workload, timing, result, setup));
+          }
+        }
+        return disagreement;
+      } finally {
+        contenders.forEach(Contender::close);
+      }
+    }
+  }
+
+  /** Schema {@code quern-bench/1}: one figure. */
+  private static Map<String, Object> line(
+      TimedCase one, Workload workload, Timing timing, Comparison.Result result, Setup setup)
+      throws IOException {
+    Rooflines rooflines = setup.rooflines();
+    boolean gpu = timing.name().equals(Backend.CUDA.id());
+    double rate = timing.gigabytesPerSecond(workload.bytes());
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("schema", "quern-bench/1");
+    line.put("id", one.id());
+    line.put("operator", workload.operator());
+    line.put("implementation", timing.name());
+    line.put("commit", Environment.commit());
+    line.put("parameters", workload.parameters());
+    line.put("ids", "uniform");
+    line.put("pages", setup.hugePages() ? "huge" : "default");
+    line.put("environment", Environment.describe());
+    line.put("mode", gpu ? "gpu events" : "wall clock");
+    line.put("threads", timing.name().startsWith("java") ? 1 : rooflines.threads());
+    line.put("n", timing.micros().size());
+    line.put("runs_per_sample", timing.runsPerSample());
+    line.put(
+        "stop_rule", "%d turns and %s s".formatted(setup.rule().turns(), setup.rule().seconds()));
+    line.put(
+        "us",
+        Map.of(
+            "min", timing.percentile(0),
+            "p05", timing.percentile(5),
+            "p50", timing.percentile(50),
+            "p95", timing.percentile(95)));
+    line.put("bytes", workload.bytes());
+    line.put("gb_per_s", rate);
+    line.put(
+        "copy_gb_per_s",
+        gpu ? rooflines.gpuCopy() : result.memcpy().gigabytesPerSecond(workload.bytes()));
+    line.put("percent_of_copy", 100 * rooflines.shareOfCopy(workload, timing, result.memcpy()));
+    Map<String, Object> ratios = new LinkedHashMap<>();
+    for (Timing baseline : result.timings().subList(0, 2)) {
+      if (!baseline.name().equals(timing.name())) {
+        Statistics.Interval ratio = timing.timesFasterThan(baseline);
+        ratios.put(
+            baseline.name(),
+            Map.of(
+                "median", ratio.median(),
+                "low", ratio.low(),
+                "high", ratio.high(),
+                "verdict", verdict(ratio)));
+      }
+    }
+    line.put("times_faster_than", ratios);
+    line.put("verified", true);
+    line.put("max_ulp", 0);
+    line.put("allocated_bytes_per_op", timing.allocatedBytes());
+    return line;
+  }
+
+  private static String verdict(Statistics.Interval ratio) {
+    return ratio.low() > 1 ? "FASTER" : ratio.high() < 1 ? "SLOWER" : "AMBIGUOUS";
+  }
+
+  /** Schema {@code quern-bench-run/1}: the last line, about the run as a whole. */
+  private static Map<String, Object> runLine(Rooflines first, Rooflines last, boolean unstable)
+      throws IOException {
+    Map<String, Object> line = new LinkedHashMap<>();
+    line.put("schema", "quern-bench-run/1");
+    line.put("commit", Environment.commit());
+    line.put("environment", Environment.describe());
+    line.put("rooflines_first", figures(first));
+    line.put("rooflines_last", figures(last));
+    line.put("unstable", unstable);
+    return line;
+  }
+
+  private static Map<String, Object> figures(Rooflines rooflines) {
+    Map<String, Object> figures = new LinkedHashMap<>();
+    figures.put("threads", rooflines.threads());
+    figures.put("copy_gb_per_s", rooflines.copy());
+    figures.put("read_gb_per_s", rooflines.read());
+    figures.put("random_rows_gb_per_s", rooflines.randomRows());
+    figures.put(
+        "gpu_copy_gb_per_s", Double.isNaN(rooflines.gpuCopy()) ? null : rooflines.gpuCopy());
+    return figures;
+  }
+}

@@ -1,0 +1,190 @@
+package io.quern.bench.measure;
+
+import io.quern.Backend;
+import io.quern.Buffer;
+import io.quern.CudaDevice;
+import io.quern.DType;
+import io.quern.Event;
+import io.quern.Shape;
+import io.quern.Stream;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.SplittableRandom;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * What memory gives a program here, in GB/s: medians of several passes over blocks larger than the
+ * caches.
+ *
+ * @param threads how many threads shared the work
+ * @param copy {@link MemorySegment#copy}, bytes read plus bytes written
+ * @param read comparing two equal blocks, bytes read
+ * @param randomRows copying random rows of {@value #ROW_BYTES} bytes to one place in cache, bytes
+ *     read
+ * @param gpuCopy a copy within the GPU's memory, bytes read plus bytes written; NaN without a GPU
+ */
+public record Rooflines(int threads, double copy, double read, double randomRows, double gpuCopy) {
+  static final int ROW_BYTES = 512;
+
+  private static final long BLOCK_BYTES = 512L << 20;
+  private static final int BLOCK_ROWS = (int) (BLOCK_BYTES / ROW_BYTES);
+  private static final long GPU_BLOCK_BYTES = 1L << 30;
+  private static final int PASSES = 5;
+
+  /** A pass over bytes {@code [from, to)} of both blocks, or over as many bytes of random rows. */
+  private interface Pass {
+    void over(long from, long to);
+  }
+
+  /**
+   * Measures; takes about three seconds and a gigabyte.
+   *
+   * @param threads how many share the work on the CPU
+   * @param hugePages whether the blocks are allocated as {@link HugePageMemory} does
+   * @param gpu the GPU to measure as well
+   */
+  public static Rooflines measure(int threads, boolean hugePages, Optional<CudaDevice> gpu)
+      throws InterruptedException {
+    int[] rows =
+        new SplittableRandom(BLOCK_BYTES)
+            .ints(2 * BLOCK_ROWS, 0, BLOCK_ROWS)
+            .toArray(); // as many bytes as the other passes move
+    try (Arena arena = Arena.ofShared();
+        HugePageMemory huge = new HugePageMemory();
+        ExecutorService executor = Executors.newFixedThreadPool(threads)) {
+      SegmentAllocator memory = hugePages ? huge : arena;
+      MemorySegment a = memory.allocate(BLOCK_BYTES, 64);
+      MemorySegment b = memory.allocate(BLOCK_BYTES, 64);
+      a.fill((byte) 1);
+      b.fill((byte) 1); // equal blocks: a comparison reads both to their end
+      Pass copy = (from, to) -> MemorySegment.copy(a, from, b, from, to - from);
+      Pass read = (from, to) -> requireEqual(MemorySegment.mismatch(a, from, to, b, from, to));
+      Pass readRows = (from, to) -> readRows(a, rows, from, to);
+      return new Rooflines(
+          threads,
+          median(executor, threads, copy),
+          median(executor, threads, read),
+          median(executor, threads, readRows),
+          gpu.map(Rooflines::gpuCopy).orElse(Double.NaN));
+    }
+  }
+
+  /** The largest change from this measurement to another one of the CPU, as a share. */
+  public double cpuDrift(Rooflines later) {
+    return Math.max(
+        drift(copy, later.copy),
+        Math.max(drift(read, later.read), drift(randomRows, later.randomRows)));
+  }
+
+  /** The change of the GPU's copy, as a share; 0 without a GPU. */
+  public double gpuDrift(Rooflines later) {
+    return Double.isNaN(gpuCopy) ? 0 : drift(gpuCopy, later.gpuCopy);
+  }
+
+  private static double drift(double before, double after) {
+    return Math.abs(after / before - 1);
+  }
+
+  /**
+   * The bandwidth of a contender as a share of what a copy reaches where it runs.
+   *
+   * @param memcpy taken in turns with it, of as many bytes
+   */
+  public double shareOfCopy(Workload workload, Timing timing, Timing memcpy) {
+    return timing.name().equals(Backend.CUDA.id())
+        ? timing.gigabytesPerSecond(workload.bytes()) / gpuCopy
+        : timing.timesFasterThan(memcpy).median();
+  }
+
+  @Override
+  public String toString() {
+    return "memcpy %.1f GB/s (read plus written), read %.1f, random %d B rows %.1f, %d thread%s%s"
+        .formatted(
+            copy,
+            read,
+            ROW_BYTES,
+            randomRows,
+            threads,
+            threads == 1 ? "" : "s",
+            Double.isNaN(gpuCopy) ? "" : "; GPU copy %.0f GB/s".formatted(gpuCopy));
+  }
+
+  private static double median(ExecutorService executor, int threads, Pass pass)
+      throws InterruptedException {
+    double[] gigabytesPerSecond = new double[PASSES];
+    for (int i = -1; i < PASSES; i++) {
+      long start = System.nanoTime();
+      everyThread(executor, threads, pass);
+      if (i >= 0) { // the first pass warms up
+        gigabytesPerSecond[i] = 2.0 * BLOCK_BYTES / (System.nanoTime() - start);
+      }
+    }
+    return Statistics.median(gigabytesPerSecond);
+  }
+
+  private static void everyThread(ExecutorService executor, int threads, Pass pass)
+      throws InterruptedException {
+    long slice = BLOCK_BYTES / threads / ROW_BYTES * ROW_BYTES;
+    List<Callable<Void>> work = new ArrayList<>();
+    for (int t = 0; t < threads; t++) {
+      long from = t * slice;
+      long to = t == threads - 1 ? BLOCK_BYTES : from + slice;
+      work.add(
+          () -> {
+            pass.over(from, to);
+            return null;
+          });
+    }
+    for (Future<Void> done : executor.invokeAll(work)) {
+      try {
+        done.get();
+      } catch (ExecutionException e) {
+        throw new IllegalStateException(e.getCause());
+      }
+    }
+  }
+
+  private static double gpuCopy(CudaDevice gpu) {
+    Shape shape = Shape.of(GPU_BLOCK_BYTES / Float.BYTES);
+    try (Stream stream = gpu.openStream();
+        Buffer from = gpu.allocate(DType.F32, shape);
+        Buffer to = gpu.allocate(DType.F32, shape);
+        Event start = gpu.openEvent();
+        Event end = gpu.openEvent()) {
+      double[] gigabytesPerSecond = new double[PASSES];
+      for (int i = -1; i < PASSES; i++) {
+        stream.record(start);
+        from.copyTo(to, stream);
+        stream.record(end);
+        end.synchronize();
+        if (i >= 0) {
+          gigabytesPerSecond[i] = 2.0 * GPU_BLOCK_BYTES / end.millisSince(start) * 1e-6;
+        }
+      }
+      return Statistics.median(gigabytesPerSecond);
+    }
+  }
+
+  private static void readRows(MemorySegment table, int[] rows, long from, long to) {
+    byte[] row = new byte[ROW_BYTES];
+    for (int i = (int) (2 * from / ROW_BYTES); i < 2 * to / ROW_BYTES; i++) {
+      long at = (long) rows[i] * ROW_BYTES;
+      MemorySegment.copy(table, ValueLayout.JAVA_BYTE, at, row, 0, ROW_BYTES);
+    }
+  }
+
+  private static void requireEqual(long mismatch) {
+    if (mismatch >= 0) {
+      throw new IllegalStateException("blocks differ at byte " + mismatch);
+    }
+  }
+}

@@ -1,0 +1,40 @@
+package io.quern.bench.measure;
+
+import java.util.List;
+
+/**
+ * What one contender took.
+ *
+ * @param name of the contender
+ * @param micros microseconds of a run, one figure per sample, in the order in which they were taken
+ * @param runsPerSample how many runs a sample is the mean of
+ * @param allocatedBytes heap bytes that a run allocated in the calling thread
+ */
+public record Timing(String name, List<Double> micros, int runsPerSample, long allocatedBytes) {
+  /** Copies the samples. */
+  public Timing {
+    micros = List.copyOf(micros);
+  }
+
+  /** Microseconds that p percent of the samples stayed under. */
+  public double percentile(double p) {
+    return Statistics.percentile(micros.stream().mapToDouble(d -> d).toArray(), p);
+  }
+
+  /** GB/s at the median. */
+  public double gigabytesPerSecond(long bytes) {
+    return bytes / percentile(50) * 1e-3;
+  }
+
+  /**
+   * How many times faster this was than another that was measured beside it, from the pairs of
+   * samples taken next to each other.
+   */
+  public Statistics.Interval timesFasterThan(Timing other) {
+    double[] ratios = new double[micros.size()];
+    for (int i = 0; i < ratios.length; i++) {
+      ratios[i] = other.micros.get(i) / micros.get(i);
+    }
+    return Statistics.bootstrapMedian(ratios);
+  }
+}

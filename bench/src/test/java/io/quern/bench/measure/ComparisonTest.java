@@ -1,0 +1,143 @@
+package io.quern.bench.measure;
+
+import static org.junit.jupiter.api.Assertions.assertAll;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.quern.Backend;
+import io.quern.DType;
+import io.quern.Device;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SegmentAllocator;
+import java.lang.foreign.ValueLayout;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Optional;
+import java.util.function.Function;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.AfterEach;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class ComparisonTest {
+  private final Arena arena = Arena.ofShared();
+
+  @AfterEach
+  void close() {
+    arena.close();
+  }
+
+  static Stream<Function<SegmentAllocator, Workload>> workloads() {
+    Stream<Function<SegmentAllocator, Workload>> gathers =
+        Stream.of(DType.F32, DType.F16, DType.BF16)
+            .map(dtype -> memory -> GatherWorkload.random(memory, dtype, 101, 33, 57, 3));
+    Stream<Function<SegmentAllocator, Workload>> bags =
+        Stream.of(DType.F32, DType.F16)
+            .flatMap(
+                dtype ->
+                    Stream.of(true, false)
+                        .map(
+                            weighted ->
+                                memory ->
+                                    BagWorkload.random(
+                                        memory, dtype, 101, 33, 19, 64, weighted, 3)));
+    return Stream.concat(gathers, bags);
+  }
+
+  /** The plain loops know nothing of Quern: that all give the same bits is no tautology. */
+  @ParameterizedTest
+  @MethodSource("workloads")
+  void plainLoopsAndEveryBackEndAgree(Function<SegmentAllocator, Workload> make) {
+    Workload workload = make.apply(arena);
+    try (OpenDevices devices = new OpenDevices(Optional.empty(), 2)) {
+      assertTrue(devices.all().stream().map(Device::backend).anyMatch(Backend.SCALAR::equals));
+      List<Contender> contenders = new ArrayList<>();
+      contenders.add(workload.segmentLoop());
+      contenders.add(workload.arrayLoop());
+      devices.all().forEach(device -> contenders.add(workload.on(device)));
+      assertEquals(Optional.empty(), new Comparison(workload, contenders, 1).disagreement());
+      contenders.forEach(Contender::close);
+    }
+  }
+
+  /** Does what the segment loop does, then changes what it is told to. */
+  private Contender flawed(Workload workload, Runnable flaw) {
+    Contender right = workload.segmentLoop();
+    return new PlainContender("flawed", workload.sharedOutput()) {
+      @Override
+      public void run(int set) {
+        right.run(set);
+        flaw.run();
+      }
+    };
+  }
+
+  @Test
+  void oneWrongBitIsFoundAndNamed() {
+    Workload workload = GatherWorkload.random(arena, DType.F32, 101, 33, 57, 3);
+    MemorySegment out = workload.sharedOutput();
+    Contender flawed =
+        flawed(
+            workload,
+            () ->
+                out.set(
+                    ValueLayout.JAVA_BYTE, 4 * 70, (byte) ~out.get(ValueLayout.JAVA_BYTE, 4 * 70)));
+    String difference =
+        new Comparison(workload, List.of(workload.segmentLoop(), flawed), 1)
+            .disagreement()
+            .orElseThrow();
+    assertAll(
+        () -> assertTrue(difference.contains("flawed gives"), difference),
+        () -> assertTrue(difference.contains("element 70 "), difference));
+  }
+
+  @Test
+  void anElementThatIsNotWrittenIsFound() {
+    Workload workload = GatherWorkload.random(arena, DType.F32, 101, 33, 57, 3);
+    Contender lazy =
+        new PlainContender("lazy", workload.sharedOutput()) {
+          @Override
+          public void run(int set) {}
+        };
+    assertTrue(
+        new Comparison(workload, List.of(workload.segmentLoop(), lazy), 1)
+            .disagreement()
+            .orElseThrow()
+            .contains("lazy gives NaN"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2})
+  void everyContenderIsSampledAsOftenAsTheRuleSays(int threads) {
+    Workload workload = GatherWorkload.random(arena, DType.F32, 101, 33, 57, 3);
+    Contender slow =
+        flawed(
+            workload,
+            () -> {
+              for (long end = System.nanoTime() + 200_000; System.nanoTime() < end; ) {
+                Thread.onSpinWait();
+              }
+            });
+    Comparison.Result result =
+        new Comparison(workload, List.of(workload.segmentLoop(), slow), threads)
+            .measure(new Comparison.StopRule(6, 0));
+    List<Timing> timings = result.timings();
+    assertAll(
+        () -> assertEquals(6, timings.get(0).micros().size()),
+        () -> assertEquals(6, timings.get(1).micros().size()),
+        () -> assertEquals(6, result.memcpy().micros().size()),
+        () -> assertTrue(timings.get(1).percentile(50) >= 200),
+        () -> assertTrue(timings.get(1).timesFasterThan(timings.get(0)).high() < 1));
+  }
+
+  @Test
+  void bagsThatAPlainLoopWouldSumInAnotherOrderAreRefused() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> BagWorkload.random(arena, DType.F32, 101, 33, 2, 65, true, 1));
+  }
+}
