@@ -7,5 +7,6 @@ module io.quern {
   requires com.fasterxml.jackson.core;
 
   exports io.quern;
+  exports io.quern.io;
   exports io.quern.op;
 }
