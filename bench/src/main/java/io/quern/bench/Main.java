@@ -2,6 +2,7 @@ package io.quern.bench;
 
 import io.quern.UnavailableBackendException;
 import io.quern.bench.measure.BenchCommand;
+import io.quern.bench.verify.VerifyCommand;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -24,7 +25,7 @@ public final class Main {
   }
 
   public static void main(String[] args) {
-    List<Command> commands = new ArrayList<>(List.of(new ProbeCommand(), new BenchCommand()));
+    List<Command> commands = new ArrayList<>(List.of(new ProbeCommand(), new VerifyCommand(), new BenchCommand()));
     ServiceLoader.load(Command.class).forEach(commands::add);
     Outcome outcome = new Main(commands, Terminal.ofProcess()).run(List.of(args));
     System.exit(outcome.code());
