@@ -10,33 +10,42 @@ import java.util.stream.LongStream;
  */
 public final class Shape {
   private final long[] dims;
+  private final long rows;
   private final long size;
 
   private Shape(long[] dims) {
     this.dims = dims;
-    long product = 1;
-    boolean empty = false;
     for (long dim : dims) {
       if (dim < 0) {
         throw new IllegalArgumentException("negative extent in " + text(dims));
       }
-      empty |= dim == 0;
     }
-    for (long dim : dims) {
-      try {
-        product = Math.multiplyExact(product, empty ? 1 : dim);
-      } catch (ArithmeticException overflow) {
-        throw new IllegalArgumentException(
-            "more than 2^63 - 1 elements in " + text(dims), overflow);
+    this.rows = product(dims, Math.max(0, dims.length - 1));
+    this.size = product(dims, dims.length);
+  }
+
+  /** Of the first {@code count} extents; 0 if one is 0, however large the others are. */
+  private static long product(long[] dims, int count) {
+    long product = 1;
+    boolean overflow = false;
+    for (int i = 0; i < count; i++) {
+      if (dims[i] == 0) {
+        return 0;
       }
+      overflow |= Math.multiplyHigh(product, dims[i]) != 0 || product * dims[i] < 0;
+      product *= dims[i];
     }
-    this.size = empty ? 0 : product;
+    if (overflow) {
+      throw new IllegalArgumentException("more than 2^63 - 1 elements in " + text(dims));
+    }
+    return product;
   }
 
   /**
    * A shape of these extents, outermost first.
    *
-   * @throws IllegalArgumentException if one is negative or their product exceeds 2^63 − 1
+   * @throws IllegalArgumentException if one is negative, or {@link #size()} or {@link #rows()}
+   *     exceeds 2^63 − 1
    */
   public static Shape of(long... dims) {
     return new Shape(dims.clone());
@@ -64,13 +73,6 @@ public final class Shape {
 
   /** The product of all extents but the innermost: the number of rows. */
   public long rows() {
-    if (last() != 0) {
-      return size / last();
-    }
-    long rows = 1;
-    for (int i = 0; i < dims.length - 1; i++) {
-      rows *= dims[i];
-    }
     return rows;
   }
 

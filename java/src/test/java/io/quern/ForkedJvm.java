@@ -6,7 +6,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 
-/** A JVM of this one's kind, with the same class path and other flags. */
+/** A JVM of this one's kind, with the same class path and Quern's properties, and other flags. */
 public final class ForkedJvm {
   /** The flags that this JVM's tests have and a bare JVM has not. */
   public static final List<String> MODULES =
@@ -27,6 +27,13 @@ public final class ForkedJvm {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(List.of("-XX:-CreateCoredumpOnCrash", "-XX:ErrorFile=/dev/null"));
+    System.getProperties()
+        .forEach(
+            (name, value) -> {
+              if (name.toString().startsWith("quern.")) {
+                command.add("-D" + name + "=" + value);
+              }
+            });
     command.addAll(flags);
     command.addAll(List.of("-cp", System.getProperty("java.class.path"), main.getName()));
     command.addAll(List.of(arguments));
