@@ -1,4 +1,5 @@
-/* Family 1: gathers. Formulae, shapes and policies: io.quern.op.EmbeddingGather and io.quern.op.EmbeddingBag. */
+/* Family 1: gathers. Formulae, shapes and policies: io.quern.op.EmbeddingGather and io.quern.op.EmbeddingBag.
+ */
 #ifndef QUERN_GATHER_H_
 #define QUERN_GATHER_H_
 
@@ -11,12 +12,12 @@ extern "C" {
 /*
  * embedding_gather: out[i, :] = table[ids[i], :] for i < count, converted to out_dtype.
  *
- *   table   F32, F16 or BF16, [rows, dim] with a row stride each (stride >= dim); up to QUERN_MAX_TABLES of one width
- *   ids     I32 or I64, [count]; -1 gives a row of zeros
- *   table_ids  I32, [count], or null: which table each id belongs to (null: table 0); not looked at where the id is -1
- *   out     F32, F16 or BF16, [count, dim] with out_stride >= dim
- * Equal dtypes copy bits; otherwise the value is widened exactly and rounded once to nearest even.
- * Operands are aligned to their element size; out overlaps no input. Results do not depend on the launch shape.
+ *   table   F32, F16 or BF16, [rows, dim] with a row stride each (stride >= dim); up to QUERN_MAX_TABLES of
+ * one width ids     I32 or I64, [count]; -1 gives a row of zeros table_ids  I32, [count], or null: which
+ * table each id belongs to (null: table 0); not looked at where the id is -1 out     F32, F16 or BF16,
+ * [count, dim] with out_stride >= dim Equal dtypes copy bits; otherwise the value is widened exactly and
+ * rounded once to nearest even. Operands are aligned to their element size; out overlaps no input. Results do
+ * not depend on the launch shape.
  */
 typedef struct quern_embedding_gather_desc {
   uint32_t size;
@@ -28,16 +29,18 @@ typedef struct quern_embedding_gather_desc {
   int64_t dim;
   int64_t count;
   int64_t out_stride;
-  int64_t launch; /* number of this launch, for the error record */
+  int64_t launch;                       /* number of this launch, for the error record */
   quern_table tables[QUERN_MAX_TABLES]; /* the first table_count are read */
 } quern_embedding_gather_desc;
 
 /* Loads every kernel that desc's dtypes may launch, so that the call below can be captured into a graph. */
-QUERN_API quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc* desc, int32_t device);
+QUERN_API quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc* desc,
+                                                      int32_t device);
 
-QUERN_API quern_status quern_embedding_gather(const quern_embedding_gather_desc* desc, int32_t device, const void* ids,
-                                              const int32_t* table_ids, void* out, quern_error_record* errors,
-                                              void* workspace, size_t workspace_bytes, void* stream);
+QUERN_API quern_status quern_embedding_gather(const quern_embedding_gather_desc* desc, int32_t device,
+                                              const void* ids, const int32_t* table_ids, void* out,
+                                              quern_error_record* errors, void* workspace,
+                                              size_t workspace_bytes, void* stream);
 
 /* How a bag is combined. Ordinals of io.quern.op.Combine. */
 enum {
@@ -60,18 +63,20 @@ enum { QUERN_EMPTY_ZERO = 0, QUERN_EMPTY_KEEP = 1, QUERN_EMPTY_FALLBACK = 2 };
  *   table_ids  I32, [bags], or null: which table each bag reads
  *   offsets    I32 or I64, [bags + 1]
  *   weights    F32, [count], or null; SUM and WEIGHTED_MEAN only (WEIGHTED_MEAN needs them)
- *   fallback   table_dtype, [bags, dim] with fallback_stride (0: one row for all); read where empty is FALLBACK
+ *   fallback   table_dtype, [bags, dim] with fallback_stride (0: one row for all); read where empty is
+ * FALLBACK
  *
- * Canonical order: f32; within a chunk of 64 consecutive positions of the bag rows are added in ascending order from
- * +0, weighted rows by fma; chunk results are added in ascending order, from +0 too; positions of skipped ids count as
- * positions.
- * MEAN divides once by the counted ids, WEIGHTED_MEAN by the weights' sum (same order); rounded once on store.
- * MAX and MIN: NaN if any value is NaN, a zero result is +0. FIRST and LAST copy the first or last counted row.
+ * Canonical order: f32; within a chunk of 64 consecutive positions of the bag rows are added in ascending
+ * order from +0, weighted rows by fma; chunk results are added in ascending order, from +0 too; positions of
+ * skipped ids count as positions. MEAN divides once by the counted ids, WEIGHTED_MEAN by the weights' sum
+ * (same order); rounded once on store. MAX and MIN: NaN if any value is NaN, a zero result is +0. FIRST and
+ * LAST copy the first or last counted row.
  *
- * A bag whose offsets are outside [0, count] or descend follows the policy too: FAIL zeros and a record, ZERO zeros,
- * CLAMP both ends clamped to [0, count] and the end to at least the start, SKIP row untouched.
- * Under FAIL a bag with a bad id, or a bad table id, becomes zeros, even without ids. Under ZERO and SKIP a bad table id
- * makes every id of the bag bad. A record of offsets names the start if that is outside [0, count], else the end.
+ * A bag whose offsets are outside [0, count] or descend follows the policy too: FAIL zeros and a record, ZERO
+ * zeros, CLAMP both ends clamped to [0, count] and the end to at least the start, SKIP row untouched. Under
+ * FAIL a bag with a bad id, or a bad table id, becomes zeros, even without ids. Under ZERO and SKIP a bad
+ * table id makes every id of the bag bad. A record of offsets names the start if that is outside [0, count],
+ * else the end.
  */
 typedef struct quern_embedding_bag_desc {
   uint32_t size;
@@ -95,10 +100,11 @@ typedef struct quern_embedding_bag_desc {
 
 QUERN_API quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc* desc, int32_t device);
 
-QUERN_API quern_status quern_embedding_bag(const quern_embedding_bag_desc* desc, int32_t device, const void* ids,
-                                           const int32_t* table_ids, const void* offsets, const float* weights,
-                                           const void* fallback, void* out, quern_error_record* errors,
-                                           void* workspace, size_t workspace_bytes, void* stream);
+QUERN_API quern_status quern_embedding_bag(const quern_embedding_bag_desc* desc, int32_t device,
+                                           const void* ids, const int32_t* table_ids, const void* offsets,
+                                           const float* weights, const void* fallback, void* out,
+                                           quern_error_record* errors, void* workspace,
+                                           size_t workspace_bytes, void* stream);
 
 #ifdef __cplusplus
 }

@@ -57,12 +57,13 @@ enum {
   QUERN_BOOL = 12
 };
 
-/* What happens to an index outside its range; -1 is never one ("no row"). Ordinals of io.quern.op.IndexPolicy. */
+/* What happens to an index outside its range; -1 is never one ("no row"). Ordinals of
+ * io.quern.op.IndexPolicy. */
 enum {
-  QUERN_INDEX_FAIL = 0, /* the row becomes zeros and the error record names it */
-  QUERN_INDEX_ZERO = 1, /* the row counts as a row of zeros */
+  QUERN_INDEX_FAIL = 0,  /* the row becomes zeros and the error record names it */
+  QUERN_INDEX_ZERO = 1,  /* the row counts as a row of zeros */
   QUERN_INDEX_CLAMP = 2, /* the nearest valid index is used; in an empty table as ZERO */
-  QUERN_INDEX_SKIP = 3  /* the row is left untouched; in a bag: not counted */
+  QUERN_INDEX_SKIP = 3   /* the row is left untouched; in a bag: not counted */
 };
 
 /* Kinds of bad data, in the order in which they win when one launch meets several. */
@@ -75,8 +76,9 @@ enum {
 
 /*
  * A stream's record of bad data under QUERN_INDEX_FAIL, in memory that host and device can both read
- * (64 bytes, 64-byte aligned, zeroed by its owner). The first launch that finds bad data owns the record until
- * the host clears it; within that launch the lowest (kind, position) wins, whatever the order of threads.
+ * (64 bytes, 64-byte aligned, zeroed by its owner). The first launch that finds bad data owns the record
+ * until the host clears it; within that launch the lowest (kind, position) wins, whatever the order of
+ * threads.
  */
 typedef struct quern_error_record {
   int32_t lock;
@@ -103,7 +105,7 @@ typedef struct quern_device_info {
   int32_t multiprocessors;
   int64_t memory_bytes;
   int64_t l2_bytes;
-  int32_t memory_pools;  /* 1 if the stream-ordered allocator is supported */
+  int32_t memory_pools; /* 1 if the stream-ordered allocator is supported */
   int32_t reserved;
   char name[256];
 } quern_device_info;

@@ -1,4 +1,5 @@
-// One fault a kernel, each of which a check of the PTX or of the resource table must name. Never linked or launched.
+// One fault a kernel, each of which a check of the PTX or of the resource table must name. Never linked or
+// launched.
 
 extern "C" __global__ void narrow_accesses(const float* in, float* out, int n) {
   for (int i = threadIdx.x; i < n; i += 32) {
@@ -13,15 +14,25 @@ extern "C" __global__ void narrow_stores(const float4* in, float* out) {
   out[threadIdx.x + 32] = value.w;
 }
 
-extern "C" __global__ void plain_sum(const float* in, float* out) { out[0] = in[0] + in[1]; }
+extern "C" __global__ void plain_sum(const float* in, float* out) {
+  out[0] = in[0] + in[1];
+}
 
-extern "C" __global__ void plain_difference(const float* in, float* out) { out[0] = in[0] - in[1]; }
+extern "C" __global__ void plain_difference(const float* in, float* out) {
+  out[0] = in[0] - in[1];
+}
 
-extern "C" __global__ void plain_product(const float* in, float* out) { out[0] = in[0] * in[1]; }
+extern "C" __global__ void plain_product(const float* in, float* out) {
+  out[0] = in[0] * in[1];
+}
 
-extern "C" __global__ void truncating_fma(const float* in, float* out) { out[0] = __fmaf_rz(in[0], in[1], in[2]); }
+extern "C" __global__ void truncating_fma(const float* in, float* out) {
+  out[0] = __fmaf_rz(in[0], in[1], in[2]);
+}
 
-extern "C" __global__ void approximate_quotient(const float* in, float* out) { out[0] = __fdividef(in[0], in[1]); }
+extern "C" __global__ void approximate_quotient(const float* in, float* out) {
+  out[0] = __fdividef(in[0], in[1]);
+}
 
 extern "C" __global__ void full_range_quotient(const float* in, float* out) {
   asm("div.full.f32 %0, %1, %2;" : "=f"(out[0]) : "f"(in[0]), "f"(in[1]));
@@ -36,7 +47,8 @@ extern "C" __global__ void flushed_sum(const float* in, float* out) {
 }
 
 // Overflows where a table has 2^31 elements.
-extern "C" __global__ void narrow_offsets(const float* table, const int* ids, float* out, int stride, int dim) {
+extern "C" __global__ void narrow_offsets(const float* table, const int* ids, float* out, int stride,
+                                          int dim) {
   const int row = ids[blockIdx.x] * stride;
   for (int d = threadIdx.x; d < dim; d += 32) {
     out[static_cast<long long>(blockIdx.x) * dim + d] = table[row + d];
