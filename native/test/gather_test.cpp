@@ -557,6 +557,32 @@ void test_bags() {
   }
 }
 
+// Every kernel and every way that its threads meet, in few threads: what ThreadSanitizer has the time for.
+void test_tiny() {
+  for (const int32_t policy : {QUERN_INDEX_FAIL, QUERN_INDEX_CLAMP}) {
+    run_gather({QUERN_F32, QUERN_F32, QUERN_I32, policy, 8, 40, 6, &kLayouts[0], 2, true});
+    run_gather({QUERN_F16, QUERN_F32, QUERN_I64, policy, 16, 20, 6, &kLayouts[0], 1, true});
+  }
+  for (const Combination& combination : kCombinations) {
+    for (const std::vector<int64_t>& lengths : {std::vector<int64_t>{0, 3, 1, 2, 4, 2, 3}, {130, 200}}) {
+      run_bags({QUERN_F32, QUERN_F32, QUERN_INDEX_FAIL, combination.combine, QUERN_EMPTY_ZERO,
+                combination.weighted, 16, 9, lengths, &kLayouts[0], 1, true});
+    }
+  }
+  run_bags({QUERN_F32,
+            QUERN_F32,
+            QUERN_INDEX_FAIL,
+            QUERN_COMBINE_SUM,
+            QUERN_EMPTY_ZERO,
+            false,
+            1,
+            9,
+            {34000},
+            &kLayouts[0],
+            1,
+            false});
+}
+
 // Offsets in rows and elements beyond 2^31, in sparse memory that a kernel on the CPU can reach.
 void test_beyond_32_bits() {
   constexpr int64_t kRows = (int64_t{1} << 26) + 3, kDim = 40, kOutStride = int64_t{1} << 26, kCount = 36;
@@ -792,7 +818,8 @@ void test_prepare_and_describe() {
 
 }  // namespace
 
-int main() {
+// `gather_test tiny` runs test_tiny only.
+int main(int count, char** arguments) {
   test_refusals();
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
@@ -803,12 +830,16 @@ int main() {
                 cudaGetErrorName(status), status);
     return failures == 0 && !required ? 77 : 1;
   }
-  test_prepare_and_describe();
-  test_gather();
-  test_record_of_an_earlier_launch();
-  test_bags();
-  if (std::strstr(quern_build_info(), "on the CPU") != nullptr) {
-    test_beyond_32_bits();
+  if (count > 1 && std::strcmp(arguments[1], "tiny") == 0) {
+    test_tiny();
+  } else {
+    test_prepare_and_describe();
+    test_gather();
+    test_record_of_an_earlier_launch();
+    test_bags();
+    if (std::strstr(quern_build_info(), "on the CPU") != nullptr) {
+      test_beyond_32_bits();
+    }
   }
   std::printf("%s: %d failures\n", quern_build_info(), failures);
   return failures == 0 ? 0 : 1;
