@@ -17,7 +17,7 @@ extern "C" {
  * table each id belongs to (null: table 0); not looked at where the id is -1 out     F32, F16 or BF16,
  * [count, dim] with out_stride >= dim Equal dtypes copy bits; otherwise the value is widened exactly and
  * rounded once to nearest even. Operands are aligned to their element size; out overlaps no input. Results do
- * not depend on the launch shape.
+ * not depend on the launch shape. Where out has no elements nothing is read and nothing recorded.
  */
 typedef struct quern_embedding_gather_desc {
   uint32_t size;

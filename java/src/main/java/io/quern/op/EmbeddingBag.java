@@ -27,6 +27,8 @@ import java.util.Objects;
  * positions. Means divide once. MAX and MIN give NaN if any value is NaN and store a zero as +0.
  * The result is rounded once on store.
  *
+ * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is reported.
+ *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. The operator is that of {@code
  * torch.nn.functional.embedding_bag} with {@code include_last_offset}.
@@ -225,7 +227,9 @@ public final class EmbeddingBag {
       queue.hold(operands.weights);
       queue.hold(operands.fallback);
       queue.hold(operands.out);
-      kernel.run(queue, operands);
+      if (operands.out.shape().size() > 0) {
+        kernel.run(queue, operands);
+      }
     } finally {
       queue.end();
     }

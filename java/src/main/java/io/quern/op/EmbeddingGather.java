@@ -18,6 +18,8 @@ import java.util.Objects;
  * IndexPolicy}. Equal dtypes copy bits; otherwise a value is widened exactly to F32 and rounded
  * once, to nearest even. All back ends give the same bits.
  *
+ * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is reported.
+ *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}.
  */
@@ -141,7 +143,9 @@ public final class EmbeddingGather {
       queue.hold(table);
       queue.hold(ids);
       queue.hold(out);
-      kernel.run(queue, table, null, ids, null, out);
+      if (out.shape().size() > 0) {
+        kernel.run(queue, table, null, ids, null, out);
+      }
     } finally {
       queue.end();
     }
@@ -183,7 +187,9 @@ public final class EmbeddingGather {
       queue.hold(ids);
       queue.hold(tableIds);
       queue.hold(out);
-      kernel.run(queue, null, tables, ids, tableIds, out);
+      if (out.shape().size() > 0) {
+        kernel.run(queue, null, tables, ids, tableIds, out);
+      }
     } finally {
       queue.end();
     }

@@ -55,7 +55,7 @@ final class Reference {
             spec.dim(),
             of.traits().contains(Trait.STRIDED),
             spec.policy());
-    for (int i = 0; i < in.ids().length; i++) {
+    for (int i = 0; i < in.ids().length && spec.dim() > 0; i++) {
       long id = in.ids()[i];
       if (id == -1) {
         out.zeros(i);
@@ -95,7 +95,7 @@ final class Reference {
             of.traits().contains(Trait.STRIDED),
             spec.policy());
     long count = in.ids().length;
-    for (int bag = 0; bag < of.lengths().size(); bag++) {
+    for (int bag = 0; bag < of.lengths().size() && spec.dim() > 0; bag++) {
       long start = in.offsets()[bag];
       long end = in.offsets()[bag + 1];
       boolean startIsBad = start < 0 || start > count;

@@ -27,6 +27,7 @@ public final class HostGraph extends Resource implements Graph {
     try {
       queue.begin();
       try {
+        queue.requireNotCapturing("a graph");
         for (Resource memory : memories) {
           memory.enter();
           entered++;

@@ -78,16 +78,15 @@ public final class HostStream extends QueueStream {
   @Override
   public void record(Event event) {
     HostEvent mark = own(event);
-    if (recording != null) {
-      recording.add(mark::record);
-    } else {
-      mark.record();
-    }
+    requireNotCapturing("record");
+    mark.record();
   }
 
   @Override
   public void await(Event event) {
-    own(event).requireOpen();
+    HostEvent mark = own(event);
+    requireNotCapturing("await");
+    mark.requireOpen();
   }
 
   private HostEvent own(Event event) {

@@ -143,9 +143,7 @@ public final class RuntimeStream extends QueueStream {
   void launch(MemorySegment executable, RuntimeStream origin) {
     begin();
     try {
-      if (isCapturing()) {
-        throw new IllegalStateException("a graph cannot be launched while another is captured");
-      }
+      requireNotCapturing("a graph");
       launched(context.status(() -> cudaGraphLaunch(executable, handle)), "cudaGraphLaunch");
       if (Checked.ENABLED) {
         origin.report();
@@ -200,7 +198,7 @@ public final class RuntimeStream extends QueueStream {
     RuntimeEvent mark = own(event);
     begin();
     try {
-      requireNotRecording("an event cannot be recorded");
+      requireNotCapturing("record"); // it would join other streams to the capture
       mark.record(handle);
     } finally {
       end();
@@ -212,7 +210,7 @@ public final class RuntimeStream extends QueueStream {
     RuntimeEvent mark = own(event);
     begin();
     try {
-      requireNotRecording("an event cannot be awaited");
+      requireNotCapturing("await");
       mark.await(handle);
     } finally {
       end();
@@ -224,13 +222,6 @@ public final class RuntimeStream extends QueueStream {
       throw new IllegalArgumentException("the event belongs to another device than " + this);
     }
     return mark;
-  }
-
-  /** Events would join other streams to the capture, whose operands the graph would not know. */
-  private void requireNotRecording(String what) {
-    if (isCapturing()) {
-      throw new IllegalStateException(what + " while a graph is captured");
-    }
   }
 
   /**

@@ -35,7 +35,10 @@ public abstract sealed class QueueStream extends Resource implements Stream
 
   /** The stream's other face. */
   public static QueueStream of(Stream stream, String call) {
-    return (QueueStream) Objects.requireNonNull(stream, () -> call + ": stream is null");
+    if (stream == null) { // not requireNonNull, whose supplier of a message would be an object per call
+      throw new NullPointerException(call + ": stream is null");
+    }
+    return (QueueStream) stream;
   }
 
   /** The same, checked to be of the device that a plan was made for. */
@@ -105,9 +108,9 @@ public abstract sealed class QueueStream extends Resource implements Stream
   /**
    * @throws IllegalStateException while capturing
    */
-  protected final void requireNotCapturing(String call) {
+  public final void requireNotCapturing(String call) {
     if (captured != null) {
-      throw new IllegalStateException(call + " waits, so it cannot be captured into a graph");
+      throw new IllegalStateException(call + " cannot be captured into a graph");
     }
   }
 
