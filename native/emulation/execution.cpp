@@ -33,6 +33,8 @@ constexpr uint32_t kGuard = 0xdeadbe57;
 // hung.
 #ifdef QUERN_EMULATION_TSAN
 constexpr uint64_t kMaxIdleSpins = 1 << 16;
+// How many threads ThreadSanitizer tells apart at least; its clocks, and the time they take, grow with them.
+constexpr unsigned kSanitizerThreads = 512;
 #else
 constexpr uint64_t kMaxIdleSpins = 1 << 22;
 #endif
@@ -327,7 +329,7 @@ void check_guards() {
 #ifdef QUERN_EMULATION_TSAN
 void assign_sanitizer_fiber(Thread& thread) {
   const unsigned blocks =
-      executor.thread_count * 2 > kMaxThreadsPerBlock ? 2 : kMaxThreadsPerBlock / executor.thread_count;
+      executor.thread_count * 2 > kSanitizerThreads ? 2 : kSanitizerThreads / executor.thread_count;
   if (executor.sanitizer_fiber_next >= blocks * executor.thread_count) executor.sanitizer_fiber_next = 0;
   const unsigned number = executor.sanitizer_fiber_next++;
   if (number == executor.pool_count) executor.pool[executor.pool_count++] = new Fiber(&run_threads);
@@ -451,7 +453,8 @@ int barrier(bool predicate, Site site) {
     int count = 0;
     for (unsigned t = 0; t < executor.thread_count; ++t) {
       const Thread& thread = executor.threads[t];
-      if (thread.site.line != site.line || strcmp(thread.site.file, site.file) != 0) {
+      if (thread.site.line != site.line ||
+          (thread.site.file != site.file && strcmp(thread.site.file, site.file) != 0)) {
         char other[256];
         describe(thread, other, sizeof(other));
         fail(cudaErrorLaunchFailure, site, "divergent barrier: %s", other);

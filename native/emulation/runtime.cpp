@@ -69,6 +69,7 @@ constexpr size_t kGuardBytes = 256;
 constexpr unsigned char kGuard = 0xe7;
 constexpr size_t kMemoryBytes = size_t{8} << 30;
 constexpr size_t kQuarantineBytes = 16 << 20;
+constexpr size_t kQuarantineBlocks = 256;
 constexpr int kMultiprocessors = 4;
 constexpr const char* kDeviceName = "Quern emulation";
 
@@ -231,7 +232,7 @@ cudaError_t release(void* pointer, cudaMemoryType type, bool stream_ordered) {
   device().quarantine.push_back(*found);
   device().quarantined_bytes += allocation.bytes;
   device().memory.erase(found);
-  while (device().quarantined_bytes > kQuarantineBytes) {
+  while (device().quarantined_bytes > kQuarantineBytes || device().quarantine.size() > kQuarantineBlocks) {
     give_back(device().quarantine.front().second);
     device().quarantined_bytes -= device().quarantine.front().second.bytes;
     device().quarantine.pop_front();
