@@ -62,9 +62,13 @@ final class MiniLm {
 
   /** The token ids of each line, without the marks that the model wants around a sentence. */
   static List<long[]> tokenize(List<String> lines) throws IOException {
-    // No model hub is asked for anything: tokenizer and library come out of the class path.
+    // Nothing is downloaded, not even on a machine with a GPU: the library in the jar will do.
     System.setProperty("ai.djl.offline", "true");
     System.setProperty("OPT_OUT_TRACKING", "true");
+    System.setProperty("RUST_FLAVOR", "cpu");
+    // It would look for GPUs with a CUDA runtime of its own, whose symbols it makes global; there
+    // is to be one runtime in this process, so let it look in another.
+    System.setProperty("ai.djl.util.cuda.fork", "true");
     try (InputStream in = resource(TOKENIZER);
         HuggingFaceTokenizer tokenizer =
             HuggingFaceTokenizer.newInstance(

@@ -41,6 +41,9 @@ public final class BenchCommand implements Command {
 
   private static final double GPU_DRIFT = 0.03;
 
+  /** Stands among the operators for the cost of calling native code at all. */
+  private static final String DOWNCALL = "downcall";
+
   /** What holds for every case of a run. */
   private record Setup(
       List<Device> devices, Comparison.StopRule rule, Rooflines rooflines, boolean hugePages) {}
@@ -73,7 +76,8 @@ public final class BenchCommand implements Command {
     vectorize them (java -XX:-UseSuperWord shows them scalar). "B/op" is heap memory that the
     calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
     the run is marked unstable. On a GPU the time is that between two events around the queued
-    launches. Published figures also need JMH:
+    launches. "downcall" is the cost of calling a native function that does nothing, where the
+    libraries are there, driver or not. Published figures also need JMH:
     java -cp quern-bench.jar org.openjdk.jmh.Main -prof gc
     """;
   }
@@ -91,7 +95,8 @@ public final class BenchCommand implements Command {
     boolean quick = arguments.has(QUICK);
     boolean hugePages = arguments.has(HUGE_PAGES);
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
-    Set<String> operators = arguments.operators(Set.of("embedding_gather", "embedding_bag"));
+    Set<String> operators =
+        arguments.operators(Set.of("embedding_gather", "embedding_bag", DOWNCALL));
     List<TimedCase> cases =
         TimedCase.all(quick).stream().filter(c -> operators.contains(c.operator())).toList();
     Backends.probe().lines().forEach(terminal.out()::println);
@@ -100,9 +105,10 @@ public final class BenchCommand implements Command {
     Rooflines first;
     Rooflines last;
     boolean unstable;
+    List<String> downcalls = List.of();
     try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
         JsonLines json = new JsonLines(writer(arguments.value(JSON)));
-        Progress progress = terminal.progress("bench", cases.size() + 2)) {
+        Progress progress = terminal.progress("bench", cases.size() + 3)) {
       progress.step("rooflines");
       first = Rooflines.measure(threads, hugePages, devices.gpu());
       Setup setup =
@@ -115,6 +121,10 @@ public final class BenchCommand implements Command {
         progress.step(one.id());
         measure(one, setup, table, json).ifPresent(disagreements::add);
       }
+      if (operators.contains(DOWNCALL)) {
+        progress.step(DOWNCALL);
+        downcalls = downcalls(json);
+      }
       progress.step("rooflines");
       last = Rooflines.measure(threads, hugePages, devices.gpu());
       unstable = first.cpuDrift(last) > CPU_DRIFT || first.gpuDrift(last) > GPU_DRIFT;
@@ -122,6 +132,7 @@ public final class BenchCommand implements Command {
     }
     PrintStream out = terminal.out();
     table.print(out);
+    downcalls.forEach(out::println);
     out.println("first: " + first);
     out.println("last:  " + last);
     if (unstable) {
@@ -215,6 +226,36 @@ public final class BenchCommand implements Command {
     line.put("max_ulp", 0);
     line.put("allocated_bytes_per_op", timing.allocatedBytes());
     return line;
+  }
+
+  /** Schema {@code quern-downcall/1}: one line per native function. */
+  private static List<String> downcalls(JsonLines json) throws IOException {
+    Map<String, Statistics.Interval> nanos;
+    try {
+      nanos = DowncallCost.measure();
+    } catch (IllegalStateException noLibrary) {
+      return List.of("downcall: not measured: " + noLibrary.getMessage());
+    }
+    List<String> lines = new ArrayList<>();
+    for (Map.Entry<String, Statistics.Interval> call : nanos.entrySet()) {
+      Statistics.Interval cost = call.getValue();
+      json.write(
+          Map.of(
+              "schema",
+              "quern-downcall/1",
+              "function",
+              call.getKey(),
+              "commit",
+              Environment.commit(),
+              "environment",
+              Environment.describe(),
+              "ns",
+              Map.of("median", cost.median(), "low", cost.low(), "high", cost.high())));
+      lines.add(
+          "downcall: %s %.1f ns [%.1f, %.1f]"
+              .formatted(call.getKey(), cost.median(), cost.low(), cost.high()));
+    }
+    return lines;
   }
 
   private static String verdict(Statistics.Interval ratio) {

@@ -54,8 +54,11 @@ public final class ResultTable {
     return "%.2f [%.2f, %.2f]".formatted(ratio.median(), ratio.low(), ratio.high());
   }
 
-  /** Prints the table; the same operator and shape are not said twice in a row. */
+  /** Prints the table, if there is any figure; operator and shape are not said twice in a row. */
   public void print(PrintStream out) {
+    if (rows.size() == 1) {
+      return;
+    }
     int columns = rows.getFirst().size();
     int[] widths = new int[columns];
     for (List<String> row : rows) {
