@@ -42,11 +42,12 @@ public abstract class BagTask extends IndexedTask {
     if (operands.fallback() != null) {
       TypedMemory memory = TypedMemory.of(operands.fallback());
       fallback = HostDevice.segment(memory);
-      fallbackStride = memory.shape().dim(0) == 1 ? 0 : HostDevice.strideBytes(memory);
+      fallbackStride =
+          memory.shape().dim(0) == 1 ? 0 : memory.rowStride() * memory.dtype().byteSize();
     }
     TypedMemory memory = TypedMemory.of(operands.out());
     out = HostDevice.segment(memory);
-    outStride = HostDevice.strideBytes(memory);
+    outStride = memory.rowStride() * memory.dtype().byteSize();
     dim = spec.dim();
     combine = spec.combine();
     empty = spec.empty();

@@ -28,7 +28,7 @@ public abstract class GatherTask extends IndexedTask {
     index(table, tables, ids, tableIds, policy);
     TypedMemory memory = TypedMemory.of(out);
     this.out = HostDevice.segment(memory);
-    this.outStride = HostDevice.strideBytes(memory);
+    this.outStride = memory.rowStride() * memory.dtype().byteSize();
     this.dim = memory.shape().last();
   }
 

@@ -67,11 +67,6 @@ public final class HostDevice implements CpuDevice, KernelProvider {
     };
   }
 
-  /** Bytes from one row to the next; 0 where rows have no elements, since the memory has no bytes either. */
-  static long strideBytes(TypedMemory buffer) {
-    return buffer.shape().size() == 0 ? 0 : buffer.rowStride() * buffer.dtype().byteSize();
-  }
-
   WorkerTeam team() {
     return team;
   }

@@ -47,7 +47,7 @@ public abstract class IndexedTask extends RowTask {
       TypedMemory memory = TypedMemory.of(list == null ? table : list.get(i));
       tables[i] = HostDevice.segment(memory);
       vocabs[i] = memory.shape().dim(0);
-      strideBytes[i] = HostDevice.strideBytes(memory);
+      strideBytes[i] = memory.rowStride() * memory.dtype().byteSize();
     }
     this.ids = HostDevice.segment(TypedMemory.of(ids));
     this.longIds = ids.dtype() == DType.I64;
