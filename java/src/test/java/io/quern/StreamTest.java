@@ -88,19 +88,24 @@ class StreamTest {
 
   @ParameterizedTest
   @MethodSource("devices")
-  void whatWaitsCannotBeCaptured(DeviceUnderTest under) {
+  void whatWaitsOrMarksCannotBeCaptured(DeviceUnderTest under) {
     try (Device device = under.open();
         Stream stream = device.openStream();
+        Graph graph = stream.capture(() -> {});
+        Event event = device.openEvent();
         Buffer buffer = device.allocate(DType.F32, Shape.of(2))) {
       float[] values = {1, 2};
       MemorySegment segment = MemorySegment.ofArray(values);
-      List<Runnable> waiting =
+      List<Runnable> refused =
           List.of(
               stream::synchronize,
               () -> buffer.copyFrom(segment, stream),
               () -> buffer.copyTo(segment, stream),
+              () -> stream.record(event),
+              () -> stream.await(event),
+              () -> graph.launch(stream),
               () -> stream.capture(() -> {}));
-      for (Runnable work : waiting) {
+      for (Runnable work : refused) {
         assertThrows(IllegalStateException.class, () -> stream.capture(work).close());
         // The stream is as good as before.
         buffer.copyFrom(segment, stream);
