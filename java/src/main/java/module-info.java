@@ -1,8 +1,8 @@
 /** Kernels for inference on the JVM, on CUDA and on the CPU, with the same bits from both. */
 module io.quern {
   requires static jdk.incubator.vector;
-  requires static jdk.management;
-  requires static java.management;
+  requires jdk.management;
+  requires java.management;
   requires io.quern.bindings;
   requires com.fasterxml.jackson.core;
 

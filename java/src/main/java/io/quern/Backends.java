@@ -1,6 +1,7 @@
 package io.quern;
 
 import io.quern.Availability.Available;
+import io.quern.Availability.Unavailable;
 import io.quern.internal.cpu.HostDevice;
 import io.quern.internal.cuda.RuntimeDevice;
 import io.quern.internal.probe.CudaProbe;
@@ -40,7 +41,8 @@ public final class Backends {
 
   /**
    * Opens a device of the preferred back end, logs the choice, and why a better one was refused, in
-   * one INFO line.
+   * one INFO line. A preferred GPU that is found but cannot be opened is passed over like one that
+   * is not found.
    *
    * @throws UnavailableBackendException if none of the accepted back ends can be used
    * @throws IllegalArgumentException if a system property has a value that means nothing
@@ -53,20 +55,30 @@ public final class Backends {
           case Preference.Prefer prefer -> prefer.backends();
           case Preference.Require require -> List.of(require.backend());
         };
-    Probe probe = probe();
-    Backend chosen =
-        accepted.stream()
-            .filter(probe::isAvailable)
-            .findFirst()
-            .orElseThrow(() -> unavailable(accepted, probe));
-    Device device =
-        switch (chosen) {
-          case SCALAR, SIMD -> newCpu(chosen, parallelism(), probe);
-          case CUDA, EMULATED ->
-              new RuntimeDevice(chosen, Integer.getInteger("quern.cuda.device", 0));
-        };
-    LOG.log(Level.INFO, () -> chosenLine(device, accepted, probe));
-    return device;
+    Map<Backend, Availability> known = new EnumMap<>(probe().availability());
+    for (Backend backend : accepted) {
+      Probe probe = new Probe(known);
+      if (probe.isAvailable(backend)) {
+        try {
+          Device device = newDevice(backend, probe);
+          LOG.log(Level.INFO, () -> chosenLine(device, accepted, probe));
+          return device;
+        } catch (CudaException e) { // a GPU that is full, or another process's alone
+          if (asked instanceof Preference.Require) {
+            throw e;
+          }
+          known.put(backend, new Unavailable(e.getMessage(), "found, but opening it failed"));
+        }
+      }
+    }
+    throw unavailable(accepted, new Probe(known));
+  }
+
+  private static Device newDevice(Backend backend, Probe probe) {
+    return switch (backend) {
+      case SCALAR, SIMD -> newCpu(backend, parallelism(), probe);
+      case CUDA, EMULATED -> new RuntimeDevice(backend, Integer.getInteger("quern.cuda.device", 0));
+    };
   }
 
   static CpuDevice openCpu(Backend backend, int parallelism) {
@@ -109,11 +121,15 @@ public final class Backends {
       return Runtime.getRuntime().availableProcessors();
     }
     try {
-      return Integer.parseInt(property);
+      int threads = Integer.parseInt(property);
+      if (threads > 0) {
+        return threads;
+      }
     } catch (NumberFormatException e) {
-      throw new IllegalArgumentException(
-          "quern.cpu.parallelism is '" + property + "', expected a number", e);
+      // reported below, like a number that is none of threads
     }
+    throw new IllegalArgumentException(
+        "quern.cpu.parallelism is '" + property + "', expected a positive number");
   }
 
   private static String chosenLine(Device device, List<Backend> accepted, Probe probe) {
@@ -123,7 +139,7 @@ public final class Backends {
             .append(": ")
             .append(device.name());
     for (Backend refused : accepted.subList(0, accepted.indexOf(device.backend()))) {
-      if (probe.of(refused) instanceof Availability.Unavailable why) {
+      if (probe.of(refused) instanceof Unavailable why) {
         line.append("; ").append(refused.id()).append(" refused: ").append(why.reason());
       }
     }

@@ -20,8 +20,8 @@ public sealed interface HostBuffer extends Buffer permits HostMemory {
    * be read.
    *
    * @param segment native memory of exactly the shape's size, aligned to the element size
-   * @throws IllegalArgumentException if it is a heap segment (copy it in with {@link #copyFrom}),
-   *     too short or long, or misaligned
+   * @throws IllegalArgumentException if it is a heap segment or of a confined arena (copy it in
+   *     with {@link #copyFrom}), too short or long, or misaligned
    */
   static HostBuffer wrap(MemorySegment segment, DType dtype, Shape shape) {
     return HostMemory.wrap(segment, dtype, shape);

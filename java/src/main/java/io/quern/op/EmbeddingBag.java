@@ -27,7 +27,8 @@ import java.util.Objects;
  * positions. Means divide once. MAX and MIN give NaN if any value is NaN and store a zero as +0.
  * The result is rounded once on store.
  *
- * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is reported.
+ * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is
+ * reported.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. The operator is that of {@code

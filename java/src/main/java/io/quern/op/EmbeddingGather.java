@@ -18,7 +18,8 @@ import java.util.Objects;
  * IndexPolicy}. Equal dtypes copy bits; otherwise a value is widened exactly to F32 and rounded
  * once, to nearest even. All back ends give the same bits.
  *
- * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is reported.
+ * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is
+ * reported.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}.
@@ -132,20 +133,10 @@ public final class EmbeddingGather {
    */
   public void run(Stream stream, Buffer table, Buffer ids, Buffer out) {
     QueueStream queue = QueueStream.of(stream, device, OP);
-    if (spec.vocabSizes.size() != 1) {
-      throw new IllegalArgumentException(
-          "%s: one table given, expected %d".formatted(OP, spec.vocabSizes.size()));
-    }
-    checkIdsAndOut(ids, out);
-    checkTable(0, table, out);
     queue.begin();
     try {
-      queue.hold(table);
-      queue.hold(ids);
-      queue.hold(out);
-      if (out.shape().size() > 0) {
-        kernel.run(queue, table, null, ids, null, out);
-      }
+      queue.tables()[0] = table;
+      run(queue, 1, ids, null, out);
     } finally {
       queue.end();
     }
@@ -167,31 +158,45 @@ public final class EmbeddingGather {
    */
   public void run(Stream stream, List<Buffer> tables, Buffer ids, Buffer tableIds, Buffer out) {
     QueueStream queue = QueueStream.of(stream, device, OP);
-    checkIdsAndOut(ids, out);
-    Check.operand(OP, "tableIds", tableIds, DType.I32, device);
-    Check.shape(OP, "tableIds", tableIds, ids.shape());
-    Check.dense(OP, "tableIds", tableIds);
-    Check.disjoint(OP, out, "tableIds", tableIds);
-    if (tables.size() != spec.vocabSizes.size()) {
-      throw new IllegalArgumentException(
-          "%s: %d tables, expected %d".formatted(OP, tables.size(), spec.vocabSizes.size()));
-    }
-    for (int i = 0; i < tables.size(); i++) {
-      checkTable(i, tables.get(i), out);
+    Objects.requireNonNull(tables, "EmbeddingGather: tables is null");
+    if (tableIds == null) {
+      throw new NullPointerException(OP + ": tableIds is null");
     }
     queue.begin();
     try {
-      for (int i = 0; i < tables.size(); i++) {
-        queue.hold(tables.get(i));
+      int count = Math.min(tables.size(), MAX_TABLES);
+      for (int i = 0; i < count; i++) {
+        queue.tables()[i] = tables.get(i);
       }
-      queue.hold(ids);
-      queue.hold(tableIds);
-      queue.hold(out);
-      if (out.shape().size() > 0) {
-        kernel.run(queue, null, tables, ids, tableIds, out);
-      }
+      run(queue, tables.size(), ids, tableIds, out);
     } finally {
       queue.end();
+    }
+  }
+
+  private void run(QueueStream queue, int tableCount, Buffer ids, Buffer tableIds, Buffer out) {
+    if (tableCount != spec.vocabSizes.size()) {
+      throw new IllegalArgumentException(
+          "%s: %d tables, expected %d".formatted(OP, tableCount, spec.vocabSizes.size()));
+    }
+    checkIdsAndOut(ids, out);
+    if (tableIds != null) {
+      Check.operand(OP, "tableIds", tableIds, DType.I32, device);
+      Check.shape(OP, "tableIds", tableIds, ids.shape());
+      Check.dense(OP, "tableIds", tableIds);
+      Check.disjoint(OP, out, "tableIds", tableIds);
+    }
+    for (int i = 0; i < tableCount; i++) {
+      checkTable(i, queue.tables()[i], out);
+    }
+    for (int i = 0; i < tableCount; i++) {
+      queue.hold(queue.tables()[i]);
+    }
+    queue.hold(ids);
+    queue.hold(tableIds);
+    queue.hold(out);
+    if (out.shape().size() > 0) {
+      kernel.run(queue, queue.tables(), tableCount, ids, tableIds, out);
     }
   }
 

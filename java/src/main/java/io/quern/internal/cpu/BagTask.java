@@ -33,7 +33,10 @@ public abstract class BagTask extends IndexedTask {
 
   /** Takes the operands of a call. */
   public final void bag(EmbeddingBag.Spec spec, EmbeddingBag.Operands operands) {
-    index(null, operands.tables(), operands.ids(), operands.tableIds(), spec.policy());
+    index(operands.ids(), operands.tableIds(), spec.policy());
+    for (int i = 0; i < operands.tables().size(); i++) {
+      addTable(operands.tables().get(i));
+    }
     offsets = HostDevice.segment(TypedMemory.of(operands.offsets()));
     longOffsets = spec.offsets() == DType.I64;
     count = operands.ids().shape().size();

@@ -4,7 +4,6 @@ import io.quern.Buffer;
 import io.quern.internal.device.TypedMemory;
 import io.quern.op.IndexPolicy;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 
 /** The operands of an {@code EmbeddingGather}. */
 public abstract class GatherTask extends IndexedTask {
@@ -19,13 +18,16 @@ public abstract class GatherTask extends IndexedTask {
 
   /** Takes the operands of a call. */
   public final void gather(
-      Buffer table,
-      List<Buffer> tables,
+      Buffer[] tables,
+      int tableCount,
       Buffer ids,
       Buffer tableIds,
       Buffer out,
       IndexPolicy policy) {
-    index(table, tables, ids, tableIds, policy);
+    index(ids, tableIds, policy);
+    for (int i = 0; i < tableCount; i++) {
+      addTable(tables[i]);
+    }
     TypedMemory memory = TypedMemory.of(out);
     this.out = HostDevice.segment(memory);
     this.outStride = memory.rowStride() * memory.dtype().byteSize();

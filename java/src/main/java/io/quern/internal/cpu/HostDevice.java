@@ -102,7 +102,9 @@ public final class HostDevice implements CpuDevice, KernelProvider {
 
   @Override
   public void close() {
-    if (resources.close()) {
+    try {
+      resources.close();
+    } finally {
       team.close();
     }
   }

@@ -8,8 +8,8 @@ public final class HostEvent extends Resource implements Event {
   private static final double NANOS_PER_MILLI = 1e6;
 
   private final HostDevice device;
-  private boolean recorded;
-  private long nanos;
+  private volatile boolean recorded;
+  private volatile long nanos;
 
   HostEvent(HostDevice device) {
     super(device.resources(), "event of " + device.name(), 0);

@@ -18,7 +18,7 @@ public final class HostStream extends QueueStream {
   private static final long GRAIN_BYTES = 32 << 10;
 
   private final HostDevice device;
-  private final Map<Class<?>, RowTask> tasks = new HashMap<>();
+  private final Map<Class<?>, Object> kept = new HashMap<>();
   private List<Runnable> recording;
 
   HostStream(HostDevice device) {
@@ -33,15 +33,22 @@ public final class HostStream extends QueueStream {
    * @param create makes one for that many threads
    */
   public <T extends RowTask> T task(Class<T> type, IntFunction<T> create) {
-    if (recording != null) {
-      return create.apply(device.parallelism());
+    return recording != null ? create.apply(device.parallelism()) : kept(type, create);
+  }
+
+  /**
+   * The stream's own object of a class, such as scratch for every thread. Graphs share it, since
+   * they run on this stream only.
+   *
+   * @param create makes one for that many threads
+   */
+  public <T> T kept(Class<T> type, IntFunction<T> create) {
+    Object object = kept.get(type);
+    if (object == null) {
+      object = create.apply(device.parallelism());
+      kept.put(type, object);
     }
-    RowTask task = tasks.get(type);
-    if (task == null) {
-      task = create.apply(device.parallelism());
-      tasks.put(type, task);
-    }
-    return type.cast(task);
+    return type.cast(object);
   }
 
   /**
@@ -59,6 +66,7 @@ public final class HostStream extends QueueStream {
   }
 
   private void run(RowTask task, long rows, long grain, boolean last) {
+    task.forgetReported(); // a call that failed otherwise may have left one
     try {
       device.team().run(task, rows, grain);
       task.throwReported();
@@ -71,26 +79,39 @@ public final class HostStream extends QueueStream {
 
   @Override
   public void synchronize() {
-    requireOpen();
-    requireNotCapturing("synchronize");
+    begin();
+    try {
+      requireNotCapturing("synchronize");
+    } finally {
+      end();
+    }
   }
 
   @Override
   public void record(Event event) {
     HostEvent mark = own(event);
-    requireNotCapturing("record");
-    mark.record();
+    begin();
+    try {
+      requireNotCapturing("record");
+      mark.record();
+    } finally {
+      end();
+    }
   }
 
   @Override
   public void await(Event event) {
     HostEvent mark = own(event);
-    requireNotCapturing("await");
-    mark.requireOpen();
+    begin();
+    try {
+      requireNotCapturing("await");
+      mark.requireOpen();
+    } finally {
+      end();
+    }
   }
 
   private HostEvent own(Event event) {
-    requireOpen();
     if (!(event instanceof HostEvent host) || host.device() != device) {
       throw new IllegalArgumentException("the event belongs to another device than " + this);
     }
@@ -106,7 +127,8 @@ public final class HostStream extends QueueStream {
   protected Graph endCapture(Resource[] memories) {
     List<Runnable> calls = recording;
     recording = null;
-    return device.resources().add(new HostGraph(device, calls, memories));
+    requireOpen(); // it may have been closed while it recorded
+    return device.resources().add(new HostGraph(this, calls, memories));
   }
 
   @Override

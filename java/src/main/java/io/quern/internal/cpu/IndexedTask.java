@@ -11,7 +11,6 @@ import io.quern.op.EmbeddingGather;
 import io.quern.op.IndexPolicy;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * A task that reads rows of tables by index. It turns an index into where the row begins, or into
@@ -39,20 +38,22 @@ public abstract class IndexedTask extends RowTask {
   private MemorySegment tableIds;
   private IndexPolicy policy;
 
-  /** Takes the operands of a call; {@code table} is the only one where {@code list} is null. */
-  protected final void index(
-      Buffer table, List<Buffer> list, Buffer ids, Buffer tableIds, IndexPolicy policy) {
-    tableCount = list == null ? 1 : list.size();
-    for (int i = 0; i < tableCount; i++) {
-      TypedMemory memory = TypedMemory.of(list == null ? table : list.get(i));
-      tables[i] = HostDevice.segment(memory);
-      vocabs[i] = memory.shape().dim(0);
-      strideBytes[i] = memory.rowStride() * memory.dtype().byteSize();
-    }
+  /** Takes the indices of a call, whose tables follow. */
+  protected final void index(Buffer ids, Buffer tableIds, IndexPolicy policy) {
+    tableCount = 0;
     this.ids = HostDevice.segment(TypedMemory.of(ids));
     this.longIds = ids.dtype() == DType.I64;
     this.tableIds = tableIds == null ? null : HostDevice.segment(TypedMemory.of(tableIds));
     this.policy = policy;
+  }
+
+  /** Takes the next table. */
+  protected final void addTable(Buffer table) {
+    TypedMemory memory = TypedMemory.of(table);
+    tables[tableCount] = HostDevice.segment(memory);
+    vocabs[tableCount] = memory.shape().dim(0);
+    strideBytes[tableCount] = memory.rowStride() * memory.dtype().byteSize();
+    tableCount++;
   }
 
   @Override

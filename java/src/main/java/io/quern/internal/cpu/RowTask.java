@@ -43,4 +43,8 @@ public abstract class RowTask {
       throw failure;
     }
   }
+
+  final void forgetReported() {
+    kind = null;
+  }
 }

@@ -43,7 +43,19 @@ final class WorkerTeam {
     for (int i = 0; i < workers.length; i++) {
       int number = i + 1;
       workers[i] =
-          Thread.ofPlatform().daemon().name(name + " worker " + number).start(() -> serve(number));
+          Thread.ofPlatform()
+              .daemon()
+              .inheritInheritableThreadLocals(false)
+              .name(name + " worker " + number)
+              .unstarted(() -> serve(number));
+    }
+    try {
+      for (Thread worker : workers) {
+        worker.start();
+      }
+    } catch (OutOfMemoryError noMoreThreads) {
+      close();
+      throw noMoreThreads;
     }
   }
 
@@ -110,6 +122,8 @@ final class WorkerTeam {
           Thread.onSpinWait();
         } else {
           LockSupport.park(this);
+          Thread
+              .interrupted(); // nobody's business; left set it would keep this thread from sleeping
         }
       }
       served = call.get();

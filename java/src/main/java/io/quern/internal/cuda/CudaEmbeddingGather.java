@@ -12,7 +12,6 @@ import io.quern.op.EmbeddingGather;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
-import java.util.List;
 
 /** {@code quern_embedding_gather}. */
 final class CudaEmbeddingGather implements EmbeddingGatherKernel {
@@ -58,8 +57,8 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
   @Override
   public void run(
       QueueStream stream,
-      Buffer table,
-      List<Buffer> tables,
+      Buffer[] tables,
+      int tableCount,
       Buffer ids,
       Buffer tableIds,
       Buffer out) {
@@ -69,12 +68,8 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
     quern_embedding_gather_desc.count(desc, ids.shape().size());
     quern_embedding_gather_desc.out_stride(desc, Operand.stride(out));
     quern_embedding_gather_desc.launch(desc, queue.nextLaunch());
-    if (table != null) {
-      Operand.setTable(desc, TABLES, 0, table);
-    } else {
-      for (int i = 0; i < tables.size(); i++) {
-        Operand.setTable(desc, TABLES, i, tables.get(i));
-      }
+    for (int i = 0; i < tableCount; i++) {
+      Operand.setTable(desc, TABLES, i, tables[i]);
     }
     queue.launched(call(desc, queue, ids, tableIds, out), "quern_embedding_gather");
   }

@@ -14,6 +14,8 @@ public final class HostMemory extends TypedMemory implements HostBuffer {
   /** Allocations begin on a cache line, which is also the widest vector. */
   private static final long ALIGNMENT = 64;
 
+  private static final Thread ANY_THREAD = Thread.ofPlatform().unstarted(() -> {});
+
   private final MemorySegment segment;
 
   private HostMemory(
@@ -58,6 +60,10 @@ public final class HostMemory extends TypedMemory implements HostBuffer {
     if (!segment.isNative()) {
       throw new IllegalArgumentException(
           "a heap segment cannot be wrapped: copy it into a buffer with copyFrom");
+    }
+    if (!segment.isAccessibleBy(ANY_THREAD)) {
+      throw new IllegalArgumentException(
+          "a confined segment cannot be wrapped, since a device has several threads: use a shared or automatic arena");
     }
     if (segment.byteSize() != bytes) {
       throw new IllegalArgumentException(

@@ -6,6 +6,7 @@ import io.quern.Graph;
 import io.quern.Stream;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cuda.RuntimeStream;
+import io.quern.op.EmbeddingGather;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -24,8 +25,10 @@ public abstract sealed class QueueStream extends Resource implements Stream
 
   private final Device device;
   private final Resource[] held = new Resource[MOST_OPERANDS];
+  private final Buffer[] tables = new Buffer[EmbeddingGather.MAX_TABLES];
   private int holding;
   private Set<Resource> captured;
+  private Thread capturer;
   private final AtomicReference<Thread> user = new AtomicReference<>();
 
   protected QueueStream(Device device, Resources owner, String what) {
@@ -35,7 +38,8 @@ public abstract sealed class QueueStream extends Resource implements Stream
 
   /** The stream's other face. */
   public static QueueStream of(Stream stream, String call) {
-    if (stream == null) { // not requireNonNull, whose supplier of a message would be an object per call
+    if (stream
+        == null) { // not requireNonNull, whose supplier of a message would be an object per call
       throw new NullPointerException(call + ": stream is null");
     }
     return (QueueStream) stream;
@@ -60,12 +64,23 @@ public abstract sealed class QueueStream extends Resource implements Stream
   /** Starts a call. */
   public final void begin() {
     enter();
-    if (Checked.ENABLED && !user.compareAndSet(null, Thread.currentThread())) {
-      exit();
-      throw new IllegalStateException(
-          "%s is used by %s and %s at the same time"
-              .formatted(this, user.get(), Thread.currentThread()));
+    if (Checked.ENABLED) {
+      Thread thread = Thread.currentThread();
+      Thread other = captured != null && capturer != thread ? capturer : user.get();
+      if (other != null || !user.compareAndSet(null, thread)) {
+        exit();
+        throw new IllegalStateException(
+            "%s is used by %s and %s at the same time".formatted(this, other, thread));
+      }
     }
+  }
+
+  /**
+   * Room for the tables of a call, so that a list which changes meanwhile is read once; cleared by
+   * {@link #end()}.
+   */
+  public final Buffer[] tables() {
+    return tables;
   }
 
   /**
@@ -93,6 +108,9 @@ public abstract sealed class QueueStream extends Resource implements Stream
     while (holding > 0) {
       held[--holding].exit();
       held[holding] = null;
+    }
+    for (int i = 0; i < tables.length && tables[i] != null; i++) {
+      tables[i] = null;
     }
     if (Checked.ENABLED) {
       user.set(null);
@@ -122,6 +140,7 @@ public abstract sealed class QueueStream extends Resource implements Stream
       throw new IllegalStateException(this + " is capturing already");
     }
     beginCapture();
+    capturer = Thread.currentThread();
     captured = Collections.newSetFromMap(new IdentityHashMap<>());
     Set<Resource> memories = captured;
     try {

@@ -74,7 +74,12 @@ public abstract class Resource {
     }
   }
 
-  /** Closes it, after the uses in other threads have ended. Idempotent. */
+  /**
+   * Closes it, after the uses in other threads have ended. Idempotent.
+   *
+   * @throws IllegalStateException if something else, such as a downcall on a host segment, still
+   *     uses it; it stays open
+   */
   public void close() {
     if ((int) USES.getAndBitwiseOr(this, CLOSED) < 0) {
       return;
@@ -85,10 +90,12 @@ public abstract class Resource {
     }
     try {
       free();
-    } finally {
-      if (owner != null) {
-        owner.remove(this);
-      }
+    } catch (RuntimeException e) {
+      USES.getAndBitwiseAnd(this, ~CLOSED); // it is still there, and can be closed later
+      throw e;
+    }
+    if (owner != null) {
+      owner.remove(this);
     }
   }
 

@@ -81,23 +81,34 @@ public final class Resources {
   }
 
   /**
-   * Closes all of them: streams first, so that no work is left, then the rest, latest first.
+   * Closes all of them: streams first, so that no work is left, then the rest, latest first. What
+   * cannot be closed does not keep the others from it, and is tried again by the next call.
    *
-   * @return whether this call did it
+   * @throws RuntimeException of the first that could not be closed, the others suppressed
    */
-  public boolean close() {
+  public void close() {
     List<Resource> left;
     synchronized (this) {
-      if (closed) {
-        return false;
-      }
       closed = true;
       left = new ArrayList<>(open);
     }
     left.forEach(resource -> report("was still open when " + device + " was closed", resource));
-    left.stream().filter(QueueStream.class::isInstance).forEach(Resource::close);
-    left.reversed().forEach(Resource::close);
-    return true;
+    List<RuntimeException> failures = new ArrayList<>();
+    left.stream().filter(QueueStream.class::isInstance).forEach(each -> close(each, failures));
+    left.reversed().forEach(each -> close(each, failures));
+    if (!failures.isEmpty()) {
+      RuntimeException first = failures.removeFirst();
+      failures.forEach(first::addSuppressed);
+      throw first;
+    }
+  }
+
+  private static void close(Resource resource, List<RuntimeException> failures) {
+    try {
+      resource.close();
+    } catch (RuntimeException e) {
+      failures.add(e);
+    }
   }
 
   private static void report(String how, Resource resource) {

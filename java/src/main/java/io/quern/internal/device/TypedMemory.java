@@ -17,7 +17,10 @@ public abstract class TypedMemory {
   private final Shape shape;
   private final long rowStride;
   private final Resource memory;
-  /** What this is a view of, which must not be collected before it; null if this owns the memory. */
+
+  /**
+   * What this is a view of, which must not be collected before it; null if this owns the memory.
+   */
   private final TypedMemory parent;
 
   /** The buffer that owns {@code memory}. */

@@ -28,9 +28,14 @@ public final class SimdProbe {
       return new Unavailable("this JVM only interprets", "start java without -Xint");
     }
     Flags flags = Flags.read();
-    if (!flags.c2) {
+    if (!flags.vectors) {
       return new Unavailable(
-          "this JVM runs without the C2 compiler", "leave -XX:TieredStopAtLevel at " + C2_LEVEL);
+          "vectors are not compiled here: -XX:-EnableVectorSupport", "leave it switched on");
+    }
+    if (!flags.c2 || mode.contains("emulated-client")) {
+      return new Unavailable(
+          "this JVM runs without the C2 compiler",
+          "leave -XX:TieredStopAtLevel at " + C2_LEVEL + " and -XX:CompilationMode at its default");
     }
     if (!flags.fma) {
       return new Unavailable(
@@ -43,25 +48,34 @@ public final class SimdProbe {
           "vectors have %d bit, fewer than %d".formatted(bits, LEAST_BITS),
           "leave -XX:MaxVectorSize at 16 or more");
     }
-    return new Available("%d bit, FMA".formatted(bits));
+    return new Available("%d bit, %s".formatted(bits, flags.known ? "FMA" : "flags unknown"));
   }
 
-  /** What the JVM was started with; a JVM that does not tell is taken to have both. */
-  private record Flags(boolean c2, boolean fma) {
-    private static final Flags UNKNOWN = new Flags(true, true);
+  /**
+   * What the JVM was started with; one that does not tell (an image without jdk.management) is
+   * trusted.
+   */
+  private record Flags(boolean known, boolean c2, boolean vectors, boolean fma) {
+    private static final Flags UNKNOWN = new Flags(false, true, true, true);
 
     static Flags read() {
       if (ModuleLayer.boot().findModule("jdk.management").isEmpty()) {
         return UNKNOWN;
       }
-      HotSpotDiagnosticMXBean bean =
-          ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class);
+      HotSpotDiagnosticMXBean bean;
+      try {
+        bean = ManagementFactory.getPlatformMXBean(HotSpotDiagnosticMXBean.class);
+      } catch (IllegalArgumentException notHotSpot) {
+        return UNKNOWN;
+      }
       if (bean == null) {
         return UNKNOWN;
       }
       return new Flags(
+          true,
           Integer.parseInt(value(bean, "TieredStopAtLevel", "" + C2_LEVEL)) == C2_LEVEL
               || value(bean, "TieredCompilation", "true").equals("false"),
+          value(bean, "EnableVectorSupport", "true").equals("true"),
           value(bean, "UseFMA", "true").equals("true"));
     }
 

@@ -7,7 +7,6 @@ import io.quern.internal.cpu.HostStream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
 import io.quern.op.EmbeddingGather;
-import java.util.List;
 
 /** {@code out[i, :] = table[ids[i], :]}, element by element. */
 final class ScalarEmbeddingGather implements EmbeddingGatherKernel {
@@ -20,14 +19,14 @@ final class ScalarEmbeddingGather implements EmbeddingGatherKernel {
   @Override
   public void run(
       QueueStream stream,
-      Buffer table,
-      List<Buffer> tables,
+      Buffer[] tables,
+      int tableCount,
       Buffer ids,
       Buffer tableIds,
       Buffer out) {
     HostStream host = (HostStream) stream;
     Task task = host.task(Task.class, workers -> new Task());
-    task.gather(table, tables, ids, tableIds, out, spec.policy());
+    task.gather(tables, tableCount, ids, tableIds, out, spec.policy());
     task.from = spec.table();
     task.to = spec.out();
     host.run(task, ids.shape().size(), spec.dim() * Float.BYTES);

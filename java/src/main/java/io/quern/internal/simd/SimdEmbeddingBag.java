@@ -28,7 +28,8 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
   @Override
   public void run(QueueStream stream, EmbeddingBag.Operands operands) {
     HostStream host = (HostStream) stream;
-    Task task = host.task(Task.class, Task::new);
+    Task task = host.task(Task.class, workers -> new Task());
+    task.scratches = host.kept(Scratch[].class, Scratch::ofEach);
     task.bag(spec, operands);
     task.from = spec.table();
     task.to = spec.out();
@@ -37,33 +38,27 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
     host.run(task, bags, (idsPerBag + 1) * spec.dim() * spec.table().byteSize());
   }
 
-  /** What one worker computes in. */
+  /** What one worker computes in: a piece of at most {@link Tile#CAPACITY} columns at a time. */
   private static final class Scratch {
     private final Tile tile = new Tile();
     private final long[] rows = new long[CHUNK];
     private final float[] weights = new float[CHUNK];
-    private float[] chunk = {};
-    private float[] total = {};
+    private final float[] chunk = new float[Tile.CAPACITY];
+    private final float[] total = new float[Tile.CAPACITY];
     private int listed;
     private boolean zeroRow;
 
-    private void reserve(int dim) {
-      if (total.length < dim) {
-        total = new float[dim];
-        chunk = new float[dim];
-      }
+    private static Scratch[] ofEach(int workers) {
+      Scratch[] scratches = new Scratch[workers];
+      Arrays.setAll(scratches, i -> new Scratch());
+      return scratches;
     }
   }
 
   private static final class Task extends BagTask {
-    private final Scratch[] scratches;
+    private Scratch[] scratches;
     private DType from;
     private DType to;
-
-    Task(int workers) {
-      scratches = new Scratch[workers];
-      Arrays.setAll(scratches, i -> new Scratch());
-    }
 
     @Override
     protected int combine(
@@ -71,12 +66,18 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
       if (table == FAILED) {
         return FAILED_BAG;
       }
-      Scratch scratch = scratches[worker];
-      int dim = (int) this.dim;
-      scratch.reserve(dim);
-      return combine == Combine.FIRST || combine == Combine.LAST
-          ? pick(worker, table, start, end, out, target)
-          : reduce(scratch, table, start, end, out, target, dim);
+      if (combine == Combine.FIRST || combine == Combine.LAST) {
+        return pick(worker, table, start, end, out, target);
+      }
+      int result = WRITTEN;
+      for (long column = 0; column < dim && result == WRITTEN; column += Tile.CAPACITY) {
+        int width = (int) Math.min(Tile.CAPACITY, dim - column);
+        result = reduce(scratches[worker], table, start, end, column, width);
+        if (result == WRITTEN) {
+          store(scratches[worker], out, target + column * to.byteSize(), width);
+        }
+      }
+      return result;
     }
 
     private int pick(int worker, long table, long start, long end, MemorySegment out, long target) {
@@ -101,21 +102,15 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
       return WRITTEN;
     }
 
-    private int reduce(
-        Scratch scratch,
-        long table,
-        long start,
-        long end,
-        MemorySegment out,
-        long target,
-        int dim) {
+    /** Combines {@code dim} columns from {@code column} on into the scratch's total. */
+    private int reduce(Scratch scratch, long table, long start, long end, long column, int dim) {
       float[] total = scratch.total;
       boolean extremum = combine == Combine.MAX || combine == Combine.MIN;
       Arrays.fill(total, 0, dim, extremum ? worst() : 0);
       long counted = 0;
       float weight = 0;
       for (long at = start; at < end; at += CHUNK) {
-        if (!list(scratch, table, at, Math.min(end, at + CHUNK))) {
+        if (!list(scratch, table, at, Math.min(end, at + CHUNK), column)) {
           return FAILED_BAG;
         }
         if (scratch.listed == 0) {
@@ -148,18 +143,24 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
         case WEIGHTED_MEAN -> TileReduce.divide(total, weight, dim);
         default -> {}
       }
-      scratch.tile.reserve(dim);
-      scratch.tile.round(to, total, dim);
-      scratch.tile.store(to, total, 0, out, target, dim);
       return WRITTEN;
+    }
+
+    private void store(Scratch scratch, MemorySegment out, long target, int dim) {
+      scratch.tile.round(to, scratch.total, dim);
+      scratch.tile.store(to, scratch.total, 0, out, target, dim);
     }
 
     private float worst() {
       return combine == Combine.MAX ? Float.NEGATIVE_INFINITY : Float.POSITIVE_INFINITY;
     }
 
-    /** Lists the counted rows of a chunk with their weights; false if an id was reported. */
-    private boolean list(Scratch scratch, long table, long start, long end) {
+    /**
+     * Lists the counted rows of a chunk, from a column on, with their weights; false if an id was
+     * reported.
+     */
+    private boolean list(Scratch scratch, long table, long start, long end, long column) {
+      long skip = column * from.byteSize();
       int n = 0;
       scratch.zeroRow = false;
       for (long j = start; j < end; j++) {
@@ -169,7 +170,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
         }
         if (row >= 0 || row == ZERO_ROW) {
           scratch.zeroRow |= row < 0;
-          scratch.rows[n] = row;
+          scratch.rows[n] = row < 0 ? row : row + skip;
           scratch.weights[n++] = isWeighted() ? weight(j) : 1;
         }
       }
@@ -180,7 +181,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
     /** Combines the listed rows into {@code result} by way of the tile. */
     private void stage(Scratch scratch, long table, float[] result, int dim) {
       Tile tile = scratch.tile;
-      int capacity = tile.reserve(dim);
+      int capacity = Tile.CAPACITY / dim;
       for (int first = 0; first < scratch.listed; first += capacity) {
         int n = Math.min(capacity, scratch.listed - first);
         for (int k = 0; k < n; k++) {
@@ -211,17 +212,18 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
     @Override
     protected void copy(
         int worker, MemorySegment source, long offset, MemorySegment out, long target) {
-      int dim = (int) this.dim;
       if (from == to) {
-        MemorySegment.copy(source, offset, out, target, this.dim * to.byteSize());
+        MemorySegment.copy(source, offset, out, target, dim * to.byteSize());
         return;
       }
       Tile tile = scratches[worker].tile;
-      tile.reserve(dim);
-      tile.load(from, source, offset, 0, dim);
-      tile.widen(from, dim);
-      tile.round(to, tile.floats, dim);
-      tile.store(to, tile.floats, 0, out, target, dim);
+      for (long column = 0; column < dim; column += Tile.CAPACITY) {
+        int width = (int) Math.min(Tile.CAPACITY, dim - column);
+        tile.load(from, source, offset + column * from.byteSize(), 0, width);
+        tile.widen(from, width);
+        tile.round(to, tile.floats, width);
+        tile.store(to, tile.floats, 0, out, target + column * to.byteSize(), width);
+      }
     }
 
     @Override

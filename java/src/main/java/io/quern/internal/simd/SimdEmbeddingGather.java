@@ -8,7 +8,6 @@ import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
 import io.quern.op.EmbeddingGather;
 import java.lang.foreign.MemorySegment;
-import java.util.List;
 
 /**
  * {@code out[i, :] = table[ids[i], :]}: row by row where bits are copied, by tiles of rows where
@@ -24,8 +23,8 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
   @Override
   public void run(
       QueueStream stream,
-      Buffer table,
-      List<Buffer> tables,
+      Buffer[] tables,
+      int tableCount,
       Buffer ids,
       Buffer tableIds,
       Buffer out) {
@@ -36,12 +35,13 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
       copy.rowBytes = spec.dim() * spec.out().byteSize();
       task = copy;
     } else {
-      ConvertTask convert = host.task(ConvertTask.class, ConvertTask::new);
+      ConvertTask convert = host.task(ConvertTask.class, workers -> new ConvertTask());
+      convert.tiles = host.kept(Tile[].class, Tile::ofEach);
       convert.from = spec.table();
       convert.to = spec.out();
       task = convert;
     }
-    task.gather(table, tables, ids, tableIds, out, spec.policy());
+    task.gather(tables, tableCount, ids, tableIds, out, spec.policy());
     host.run(
         task,
         ids.shape().size(),
@@ -67,23 +67,24 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
   }
 
   private static final class ConvertTask extends GatherTask {
-    private final Tile[] tiles;
+    private Tile[] tiles;
     private DType from;
     private DType to;
 
-    ConvertTask(int workers) {
-      tiles = new Tile[workers];
-    }
-
     @Override
     protected void run(int worker, long first, long end) {
-      if (tiles[worker] == null) {
-        tiles[worker] = new Tile();
+      for (long column = 0; column < dim; column += Tile.CAPACITY) {
+        int width = (int) Math.min(Tile.CAPACITY, dim - column);
+        convert(tiles[worker], first, end, column, width);
       }
-      Tile tile = tiles[worker];
-      int dim = (int) this.dim;
-      int capacity = tile.reserve(dim);
-      boolean dense = outStride == this.dim * to.byteSize();
+    }
+
+    /** Converts {@code width} columns, from {@code column} on, of a range of rows. */
+    private void convert(Tile tile, long first, long end, long column, int width) {
+      int capacity = Tile.CAPACITY / width;
+      long read = column * from.byteSize();
+      long write = column * to.byteSize();
+      boolean dense = outStride == (long) width * to.byteSize();
       for (long i = first; i < end; ) {
         // A batch is consecutive output rows; one that is skipped ends it.
         int rows = 0;
@@ -94,20 +95,20 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
           long table = tableOf(position, id);
           long row = table < 0 ? table : row(table, position, id);
           if (row >= 0) {
-            tile.load(from, table(table), row, rows++ * dim, dim);
+            tile.load(from, table(table), row + read, rows++ * width, width);
           } else if (row == SKIPPED) {
             skip = true;
           } else {
-            tile.loadZero(from, rows++ * dim, dim);
+            tile.loadZero(from, rows++ * width, width);
           }
         }
-        tile.widen(from, rows * dim);
-        tile.round(to, tile.floats, rows * dim);
+        tile.widen(from, rows * width);
+        tile.round(to, tile.floats, rows * width);
         if (dense) {
-          tile.store(to, tile.floats, 0, out, i * outStride, rows * dim);
+          tile.store(to, tile.floats, 0, out, i * outStride, rows * width);
         } else {
           for (int r = 0; r < rows; r++) {
-            tile.store(to, tile.floats, r * dim, out, (i + r) * outStride, dim);
+            tile.store(to, tile.floats, r * width, out, (i + r) * outStride + write, width);
           }
         }
         i += rows + (skip ? 1 : 0);

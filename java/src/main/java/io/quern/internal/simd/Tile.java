@@ -23,10 +23,10 @@ import jdk.incubator.vector.VectorOperators;
  */
 final class Tile {
   /**
-   * Elements worth staging together: 16 KiB of halves and 32 KiB of floats, about a first-level
-   * cache.
+   * Elements: 16 KiB of halves and 32 KiB of floats, about a first-level cache. Wider rows go in
+   * pieces.
    */
-  private static final int LEAST_CAPACITY = 8192;
+  static final int CAPACITY = 8192;
 
   private static final byte[] ZEROS = new byte[4096];
 
@@ -34,18 +34,15 @@ final class Tile {
   private static final int BF16_QUIET = 0x40;
 
   /** Rows as F32, densely. */
-  float[] floats = {};
+  final float[] floats = new float[CAPACITY];
 
-  private short[] halves = {};
+  private final short[] halves = new short[CAPACITY];
 
-  /** Makes room for one row at least; returns for how many there is. */
-  int reserve(int dim) {
-    if (floats.length < dim || floats.length == 0) {
-      int capacity = Math.max(dim, LEAST_CAPACITY);
-      floats = new float[capacity];
-      halves = new short[capacity];
-    }
-    return dim == 0 ? LEAST_CAPACITY : floats.length / dim;
+  /** One for each worker. */
+  static Tile[] ofEach(int workers) {
+    Tile[] tiles = new Tile[workers];
+    Arrays.setAll(tiles, i -> new Tile());
+    return tiles;
   }
 
   /** Copies a row in, at element {@code at}, without converting it. */
