@@ -1,6 +1,5 @@
 package io.quern.bench.jmh;
 
-import io.quern.DType;
 import io.quern.bench.measure.TimedCase;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -17,7 +16,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/** Bags of 32 random rows of 128 elements, to f32; a call is described in {@link TimedCase}. */
+/** Cases of {@code EmbeddingBagCases}; more with {@code -p shape=ID}. */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -30,22 +29,19 @@ public class EmbeddingBagBenchmark {
   @Param({"java-segment", "java-array", "scalar", "simd"})
   public String by;
 
-  @Param({"F32", "F16"})
-  public DType table;
-
-  @Param({"weighted", "mean"})
-  public String combine;
-
-  @Param({"dram", "cache"})
-  public String from;
+  @Param({
+    "f32-table1GiB-d128-weighted-sum-bags4096-hot20-uniform",
+    "f32-table1MiB-d128-weighted-sum-bags4096-hot20-uniform",
+    "f32-table1MiB-d128-mean-bags4096-hot20-uniform",
+    "f16-table1GiB-d128-weighted-sum-bags4096-hot20-uniform"
+  })
+  public String shape;
 
   private TimedContender contender;
 
   @Setup(Level.Trial)
   public void open() {
-    contender =
-        new TimedContender(
-            TimedCase.bag(table, combine.equals("weighted"), from.equals("cache")), by);
+    contender = new TimedContender(TimedCase.named("embedding_bag/" + shape), by);
   }
 
   @TearDown(Level.Trial)

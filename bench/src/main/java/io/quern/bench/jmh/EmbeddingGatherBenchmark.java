@@ -1,6 +1,5 @@
 package io.quern.bench.jmh;
 
-import io.quern.DType;
 import io.quern.bench.measure.TimedCase;
 import java.util.concurrent.TimeUnit;
 import org.openjdk.jmh.annotations.Benchmark;
@@ -17,9 +16,7 @@ import org.openjdk.jmh.annotations.State;
 import org.openjdk.jmh.annotations.TearDown;
 import org.openjdk.jmh.annotations.Warmup;
 
-/**
- * Rows of a random table by uniform random ids, to f32; a call is described in {@link TimedCase}.
- */
+/** Cases of {@code EmbeddingGatherCases}; more with {@code -p shape=ID}. */
 @State(Scope.Thread)
 @BenchmarkMode(Mode.AverageTime)
 @OutputTimeUnit(TimeUnit.MICROSECONDS)
@@ -32,20 +29,19 @@ public class EmbeddingGatherBenchmark {
   @Param({"java-segment", "java-array", "scalar", "simd"})
   public String by;
 
-  @Param({"F32", "F16", "BF16"})
-  public DType table;
-
-  @Param({"16", "128", "768"})
-  public int dim;
-
-  @Param({"dram", "cache"})
-  public String from;
+  @Param({
+    "f32-table1GiB-row512-n65536-uniform",
+    "f32-table1GiB-row3072-n10922-uniform",
+    "f16-table1GiB-row1536-n21845-uniform",
+    "f32-table1MiB-row512-n32-uniform"
+  })
+  public String shape;
 
   private TimedContender contender;
 
   @Setup(Level.Trial)
   public void open() {
-    contender = new TimedContender(TimedCase.gather(table, dim, from.equals("cache")), by);
+    contender = new TimedContender(TimedCase.named("embedding_gather/" + shape), by);
   }
 
   @TearDown(Level.Trial)

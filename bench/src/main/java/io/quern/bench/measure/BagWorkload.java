@@ -6,18 +6,19 @@ import io.quern.Device;
 import io.quern.Shape;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingBag;
+import io.quern.op.EmbeddingBagCases;
 import io.quern.op.IndexPolicy;
+import io.quern.op.Trait;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.SplittableRandom;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /** Rows of one table, combined bag by bag to f32: the weighted sum, or the mean without weights. */
 public final class BagWorkload implements Workload {
@@ -71,25 +72,30 @@ public final class BagWorkload implements Workload {
     this.out = memory.allocate((long) bags() * dim * Float.BYTES, 64);
   }
 
-  /** A workload on a random table: bags of one size, uniform random ids. */
-  static BagWorkload random(
-      SegmentAllocator memory,
-      DType dtype,
-      long rows,
-      int dim,
-      int bags,
-      int bagSize,
-      boolean weighted,
-      int sets) {
-    SplittableRandom random = new SplittableRandom(rows * dim + bags);
-    MemorySegment table = memory.allocate(rows * dim * dtype.byteSize(), 64);
-    RandomInputs.fillNormal(table, dtype, random.nextLong());
-    int count = bags * bagSize;
-    List<int[]> ids =
-        Stream.generate(() -> RandomInputs.uniform(random, count, rows)).limit(sets).toList();
-    int[] offsets = IntStream.rangeClosed(0, bags).map(s -> s * bagSize).toArray();
-    float[] weights = weighted ? RandomInputs.normal(random, count) : null;
-    return new BagWorkload(memory, dtype, table, rows, dim, ids, offsets, weights);
+  /** Whether {@link PlainJava} has a loop for the case, and sums in the canonical order. */
+  static boolean hasPlainLoop(EmbeddingBagCases.Case one) {
+    boolean weighted = one.traits().contains(Trait.WEIGHTED);
+    return one.spec().combine() == (weighted ? Combine.SUM : Combine.MEAN)
+        && one.spec().table() != DType.BF16
+        && Collections.max(one.lengths()) <= PLAIN_ORDER_ROWS;
+  }
+
+  /** A case of the operator's table, with several sets of ids. */
+  static BagWorkload of(SegmentAllocator memory, EmbeddingBagCases.Case one, int sets) {
+    EmbeddingBag.Spec spec = one.spec();
+    EmbeddingBagCases.Inputs inputs = one.inputs();
+    long rows = spec.vocabSizes().getFirst();
+    return new BagWorkload(
+        memory,
+        spec.table(),
+        CaseInputs.table(memory, inputs.tables().getFirst()),
+        rows,
+        Math.toIntExact(spec.dim()),
+        CaseInputs.idSets(one.distribution(), inputs.ids().length, rows, one.seed(), sets),
+        CaseInputs.ints(inputs.offsets()),
+        inputs.weights() == null
+            ? null
+            : MemorySegment.ofArray(inputs.weights()).toArray(ValueLayout.JAVA_FLOAT_UNALIGNED));
   }
 
   private static int longest(int[] offsets) {

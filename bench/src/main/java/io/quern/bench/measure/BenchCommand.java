@@ -4,6 +4,7 @@ import io.quern.Backend;
 import io.quern.Backends;
 import io.quern.Device;
 import io.quern.bench.Arguments;
+import io.quern.bench.BadArgumentsException;
 import io.quern.bench.Command;
 import io.quern.bench.Option;
 import io.quern.bench.Outcome;
@@ -28,6 +29,8 @@ public final class BenchCommand implements Command {
       new Option("--json", "FILE", "also write one JSON line per figure to FILE");
   private static final Option QUICK =
       new Option("--quick", "", "fewer shapes and shorter measurements, to see that it works");
+  private static final Option CASE =
+      new Option("--case", "TEXT", "only cases whose id contains TEXT, such as table1GiB-row512");
   private static final Option THREADS =
       new Option("--threads", "N", "parallelism of the CPU back ends and rooflines; default 1");
   private static final Option HUGE_PAGES =
@@ -60,7 +63,7 @@ public final class BenchCommand implements Command {
 
   @Override
   public List<Option> options() {
-    return List.of(Option.BACKEND, Option.OP, THREADS, HUGE_PAGES, QUICK, JSON);
+    return List.of(Option.BACKEND, Option.OP, CASE, THREADS, HUGE_PAGES, QUICK, JSON);
   }
 
   @Override
@@ -70,8 +73,8 @@ public final class BenchCommand implements Command {
     bits, or the workload is not timed and the exit code is 1. Contenders take turns (A B C C B A);
     ratios are medians of pairs with a bootstrap 95 % interval. GB/s counts the bytes that must be
     read and written. "% memcpy" compares with a copy that moves as many bytes and takes its turn
-    with the rest; on a GPU with a copy within its memory. Tables of 1 GiB come from memory
-    ("dram"), those of 1 MiB from cache ("cache"). "segment loop" is a plain loop over
+    with the rest; on a GPU with a copy within its memory. Cases are those of the operators' case
+    tables that a plain loop can be put beside. "segment loop" is a plain loop over
     MemorySegments, "array loop" the same over Java arrays, both on one thread; the JIT compiler may
     vectorize them (java -XX:-UseSuperWord shows them scalar). "B/op" is heap memory that the
     calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
@@ -87,7 +90,7 @@ public final class BenchCommand implements Command {
     return List.of(
         "bench --quick",
         "bench --op embedding_bag --backend simd --huge-pages",
-        "bench --json results.jsonl");
+        "bench --case table1GiB-row512 --json results.jsonl");
   }
 
   @Override
@@ -97,8 +100,15 @@ public final class BenchCommand implements Command {
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
     Set<String> operators =
         arguments.operators(Set.of("embedding_gather", "embedding_bag", DOWNCALL));
+    String part = arguments.value(CASE).orElse("");
     List<TimedCase> cases =
-        TimedCase.all(quick).stream().filter(c -> operators.contains(c.operator())).toList();
+        TimedCase.all().stream()
+            .filter(one -> operators.contains(one.operator()) && one.id().contains(part))
+            .filter(one -> !quick || TimedCase.QUICK.contains(one.id()))
+            .toList();
+    if (cases.isEmpty() && !part.isEmpty()) {
+      throw new BadArgumentsException("no case's id contains '%s'".formatted(part));
+    }
     Backends.probe().lines().forEach(terminal.out()::println);
     ResultTable table = new ResultTable();
     List<String> disagreements = new ArrayList<>();
@@ -121,7 +131,7 @@ public final class BenchCommand implements Command {
         progress.step(one.id());
         measure(one, setup, table, json).ifPresent(disagreements::add);
       }
-      if (operators.contains(DOWNCALL)) {
+      if (operators.contains(DOWNCALL) && part.isEmpty()) {
         progress.step(DOWNCALL);
         downcalls = downcalls(json);
       }
@@ -186,7 +196,7 @@ public final class BenchCommand implements Command {
     line.put("implementation", timing.name());
     line.put("commit", Environment.commit());
     line.put("parameters", workload.parameters());
-    line.put("ids", "uniform");
+    line.put("ids", one.ids());
     line.put("pages", setup.hugePages() ? "huge" : "default");
     line.put("environment", Environment.describe());
     line.put("mode", gpu ? "gpu events" : "wall clock");

@@ -5,6 +5,7 @@ import io.quern.DType;
 import io.quern.Device;
 import io.quern.Shape;
 import io.quern.op.EmbeddingGather;
+import io.quern.op.EmbeddingGatherCases;
 import io.quern.op.IndexPolicy;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
@@ -14,8 +15,6 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
-import java.util.SplittableRandom;
-import java.util.stream.Stream;
 
 /** Rows of one table by int32 ids, to f32. */
 public final class GatherWorkload implements Workload {
@@ -55,15 +54,18 @@ public final class GatherWorkload implements Workload {
     this.out = memory.allocate((long) count() * dim * Float.BYTES, 64);
   }
 
-  /** A workload on a random table with uniform random ids. */
-  static GatherWorkload random(
-      SegmentAllocator memory, DType dtype, long rows, int dim, int count, int sets) {
-    SplittableRandom random = new SplittableRandom(rows * dim + count);
-    MemorySegment table = memory.allocate(rows * dim * dtype.byteSize(), 64);
-    RandomInputs.fillNormal(table, dtype, random.nextLong());
-    List<int[]> ids =
-        Stream.generate(() -> RandomInputs.uniform(random, count, rows)).limit(sets).toList();
-    return new GatherWorkload(memory, dtype, table, rows, dim, ids);
+  /** A case of the operator's table, with several sets of ids. */
+  static GatherWorkload of(SegmentAllocator memory, EmbeddingGatherCases.Case one, int sets) {
+    EmbeddingGather.Spec spec = one.spec();
+    long rows = spec.vocabSizes().getFirst();
+    return new GatherWorkload(
+        memory,
+        spec.table(),
+        CaseInputs.table(memory, one.inputs().tables().getFirst()),
+        rows,
+        Math.toIntExact(spec.dim()),
+        CaseInputs.idSets(
+            one.distribution(), Math.toIntExact(one.idShape().size()), rows, one.seed(), sets));
   }
 
   private int[] ids(int set) {
