@@ -9,7 +9,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.quern.op.DeviceUnderTest;
 import java.lang.foreign.Arena;
+import java.lang.foreign.FunctionDescriptor;
+import java.lang.foreign.Linker;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.ValueLayout;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
 import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -172,8 +178,40 @@ class BufferTest {
   }
 
   @Test
-  void wrappingTakesTheMemoryAsItIs() {
+  void aConfinedSegmentIsRefused() {
     try (Arena arena = Arena.ofConfined()) {
+      MemorySegment segment = arena.allocate(24, 8);
+      IllegalArgumentException refused =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> HostBuffer.wrap(segment, DType.F32, Shape.of(6)));
+      assertTrue(refused.getMessage().contains("confined"), refused::getMessage);
+    }
+  }
+
+  @Test
+  void aDeviceClosesAllThatItCanAndTheRestLater() {
+    Device device = CpuDevice.open(Backend.SCALAR, 2);
+    HostBuffer first = (HostBuffer) device.allocate(DType.F32, Shape.of(6));
+    HostBuffer used = (HostBuffer) device.allocate(DType.F32, Shape.of(6));
+    HostBuffer last = (HostBuffer) device.allocate(DType.F32, Shape.of(6));
+    whileADowncallUses(
+        used.segment(),
+        () -> {
+          assertThrows(IllegalStateException.class, device::close);
+          assertTrue(first.isClosed());
+          assertTrue(last.isClosed());
+          assertFalse(used.isClosed());
+          assertEquals(24, device.allocatedBytes());
+        });
+    device.close();
+    assertTrue(used.isClosed());
+    assertEquals(0, device.allocatedBytes());
+  }
+
+  @Test
+  void wrappingTakesTheMemoryAsItIs() {
+    try (Arena arena = Arena.ofShared()) {
       MemorySegment segment = arena.allocate(24, 8);
       HostBuffer buffer = HostBuffer.wrap(segment, DType.F32, Shape.of(2, 3));
       assertEquals(segment.address(), buffer.segment().address());
@@ -219,5 +257,55 @@ class BufferTest {
     short[] values = new short[(int) buffer.shape().size()];
     buffer.copyTo(MemorySegment.ofArray(values), stream);
     return values;
+  }
+
+  /** Calls {@code qsort} with the segment, whose comparison runs the action. */
+  private static void whileADowncallUses(MemorySegment segment, Runnable action) {
+    Linker linker = Linker.nativeLinker();
+    try (Arena arena = Arena.ofConfined()) {
+      Runnable once =
+          new Runnable() {
+            private boolean ran;
+
+            @Override
+            public void run() {
+              if (!ran) {
+                ran = true;
+                action.run();
+              }
+            }
+          };
+      MethodHandle compare =
+          MethodHandles.lookup()
+              .findStatic(
+                  BufferTest.class,
+                  "compare",
+                  MethodType.methodType(
+                      int.class, Runnable.class, MemorySegment.class, MemorySegment.class))
+              .bindTo(once);
+      MemorySegment callback =
+          linker.upcallStub(
+              compare,
+              FunctionDescriptor.of(ValueLayout.JAVA_INT, ValueLayout.ADDRESS, ValueLayout.ADDRESS),
+              arena);
+      linker
+          .downcallHandle(
+              linker.defaultLookup().findOrThrow("qsort"),
+              FunctionDescriptor.ofVoid(
+                  ValueLayout.ADDRESS,
+                  ValueLayout.JAVA_LONG,
+                  ValueLayout.JAVA_LONG,
+                  ValueLayout.ADDRESS))
+          .invoke(segment, 2L, 4L, callback);
+    } catch (RuntimeException | Error e) {
+      throw e;
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
+  private static int compare(Runnable action, MemorySegment a, MemorySegment b) {
+    action.run();
+    return 0;
   }
 }

@@ -14,8 +14,10 @@ import io.quern.op.IndexPolicy;
 import io.quern.op.OperatorCase;
 import io.quern.op.Outcome;
 import io.quern.op.PreparedCase;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -37,9 +39,9 @@ class StreamTest {
           Outcome poisoned = prepared.read(null);
           try (Graph graph = stream.capture(prepared::run)) {
             assertNull(prepared.read(null).difference(poisoned), () -> "capturing ran " + each);
-            for (Stream on : List.of(stream, other, stream)) {
+            assertThrows(IllegalArgumentException.class, () -> graph.launch(other));
+            for (Stream on : List.of(stream, stream)) {
               prepared.poison();
-              stream.synchronize();
               InvalidDataException fault = null;
               try {
                 graph.launch(on);
@@ -53,6 +55,75 @@ class StreamTest {
         }
       }
       assertEquals(0, device.allocatedBytes());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void badDataInOneStepOfAGraphDoesNotKeepTheNextFromRunning(DeviceUnderTest under) {
+    EmbeddingGather.Spec spec = EmbeddingGather.Spec.of(DType.F32, 4, 2, IndexPolicy.FAIL);
+    try (Device device = under.open();
+        Stream stream = device.openStream();
+        Buffer table = device.allocate(DType.F32, spec.tableShape());
+        Buffer bad = device.allocate(DType.I32, Shape.of(1));
+        Buffer good = device.allocate(DType.I32, Shape.of(1));
+        Buffer badOut = device.allocate(DType.F32, spec.outputShape(1));
+        Buffer goodOut = device.allocate(DType.F32, spec.outputShape(1))) {
+      EmbeddingGather gather = EmbeddingGather.plan(device, spec);
+      table.copyFrom(MemorySegment.ofArray(new float[] {1, 2, 3, 4, 5, 6, 7, 8}), stream);
+      bad.copyFrom(MemorySegment.ofArray(new int[] {9}), stream);
+      good.copyFrom(MemorySegment.ofArray(new int[] {2}), stream);
+      try (Graph graph =
+          stream.capture(
+              () -> {
+                gather.run(stream, table, bad, badOut);
+                gather.run(stream, table, good, goodOut);
+              })) {
+        InvalidDataException fault =
+            assertThrows(
+                InvalidDataException.class,
+                () -> {
+                  graph.launch(stream);
+                  stream.synchronize();
+                });
+        assertEquals(9, fault.value());
+        assertArrayEquals(new float[] {0, 0}, read(badOut, stream));
+        assertArrayEquals(new float[] {5, 6}, read(goodOut, stream));
+      }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void aGraphEndsWithItsStream(DeviceUnderTest under) {
+    try (Device device = under.open()) {
+      Stream stream = device.openStream();
+      try (Graph graph = stream.capture(() -> {})) {
+        stream.close();
+        assertThrows(IllegalStateException.class, () -> graph.launch(stream));
+      }
+      Stream closing = device.openStream();
+      assertThrows(IllegalStateException.class, () -> closing.capture(closing::close));
+    }
+  }
+
+  @Test
+  void aReportOfAFailedCallIsNotMadeByTheNext() {
+    EmbeddingGather.Spec spec = EmbeddingGather.Spec.of(DType.F32, 4, 2, IndexPolicy.FAIL);
+    try (Device device = CpuDevice.open(Backend.SCALAR, 1);
+        Stream stream = device.openStream();
+        Buffer ids = device.allocate(DType.I32, Shape.of(2));
+        Buffer out = device.allocate(DType.F32, spec.outputShape(2))) {
+      EmbeddingGather gather = EmbeddingGather.plan(device, spec);
+      Arena arena = Arena.ofShared();
+      HostBuffer gone = HostBuffer.wrap(arena.allocate(32, 4), DType.F32, spec.tableShape());
+      arena.close();
+      ids.copyFrom(MemorySegment.ofArray(new int[] {9, 0}), stream);
+      assertThrows(IllegalStateException.class, () -> gather.run(stream, gone, ids, out));
+      ids.copyFrom(MemorySegment.ofArray(new int[] {0, 0}), stream);
+      try (Buffer table = device.allocate(DType.F32, spec.tableShape())) {
+        gather.run(stream, table, ids, out);
+      }
     }
   }
 

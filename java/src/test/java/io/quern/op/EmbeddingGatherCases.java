@@ -19,7 +19,7 @@ public final class EmbeddingGatherCases {
   static final List<DType> FLOATS = List.of(DType.F32, DType.F16, DType.BF16);
   static final List<DType> INDICES = List.of(DType.I32, DType.I64);
   static final int[] DIMS = {
-    0, 1, 3, 8, 16, 17, 31, 33, 48, 64, 100, 127, 128, 129, 200, 384, 768, 1024
+    0, 1, 3, 8, 16, 17, 31, 33, 48, 64, 100, 127, 128, 129, 200, 384, 768, 1024, 8200
   };
 
   private static final long GIB = 1L << 30;

@@ -534,7 +534,7 @@ class MisuseTest {
       Buffer offsets = in.allocate(new Operand(DType.I32, Shape.of(ROWS + 1)));
       EmbeddingGather.Spec two = gatherSpec().withTables(List.of(VOCAB, VOCAB));
       refuses(
-          "EmbeddingGather: one table given, expected 2",
+          "EmbeddingGather: 1 tables, expected 2",
           () -> EmbeddingGather.plan(in.device, two).run(in.stream, table, ids, in.out));
       refuses(
           "EmbeddingGather: 1 tables, expected 2",

@@ -26,7 +26,7 @@ public final class HostGraph extends Resource implements Graph {
     QueueStream queue = QueueStream.of(stream, "launch");
     if (!Objects.equals(queue, origin)) {
       throw new IllegalArgumentException(
-          "launch: %s is not the one the graph was captured on, %s".formatted(queue, origin));
+          "launch: a graph runs on the stream it was captured on, not on another " + queue);
     }
     enter();
     int entered = 0;

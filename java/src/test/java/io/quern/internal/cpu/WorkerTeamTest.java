@@ -116,6 +116,24 @@ class WorkerTeamTest {
 
   @Test
   @Timeout(30)
+  void anInterruptedWorkerGoesBackToSleep() throws InterruptedException {
+    WorkerTeam team = new WorkerTeam(NAME, 2);
+    everyRowRuns(team);
+    Thread worker =
+        Thread.getAllStackTraces().keySet().stream()
+            .filter(thread -> thread.getName().equals(NAME + " worker 1"))
+            .findFirst()
+            .orElseThrow();
+    worker.interrupt();
+    while (worker.isInterrupted() || worker.getState() == Thread.State.RUNNABLE) {
+      Thread.sleep(1);
+    }
+    everyRowRuns(team);
+    team.close();
+  }
+
+  @Test
+  @Timeout(30)
   void aBusyTeamLeavesOtherCallsToTheirCallers() throws InterruptedException {
     WorkerTeam team = new WorkerTeam(NAME, 2);
     List<Thread> callers = new ArrayList<>();
