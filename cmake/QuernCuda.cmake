@@ -2,6 +2,12 @@
 #
 # Sets QUERN_CUDA (whether libquern is built) and, where it is not, QUERN_CUDA_ABSENT: one line that says why.
 
+if(QUERN_SANITIZE)
+  set(QUERN_CUDA OFF)
+  set(QUERN_CUDA_ABSENT "built without CUDA: sanitizers watch the emulation alone")
+  return()
+endif()
+
 # A compiler counts if CUDACXX names it or PATH leads to it, nothing else: whoever takes it off the PATH wants a build
 # without it, in an existing build tree too.
 find_program(quern_nvcc NAMES nvcc NO_CACHE NO_DEFAULT_PATH PATHS ENV PATH)
