@@ -192,11 +192,16 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
             tile.loadZero(from, k * dim, dim);
           }
         }
-        tile.widen(from, n * dim);
         switch (combine) {
-          case MAX -> TileReduce.max(tile.floats, n, result, dim);
-          case MIN -> TileReduce.min(tile.floats, n, result, dim);
-          default -> TileReduce.sum(tile.floats, n, scratch.weights, first, result, dim);
+          case MAX -> {
+            tile.widen(from, n * dim);
+            TileReduce.max(tile.floats, n, result, dim);
+          }
+          case MIN -> {
+            tile.widen(from, n * dim);
+            TileReduce.min(tile.floats, n, result, dim);
+          }
+          default -> tile.addTo(result, from, n, scratch.weights, first, dim);
         }
       }
     }

@@ -73,6 +73,46 @@ final class Tile {
     }
   }
 
+  /**
+   * {@code sum[d] = fma(weights[first + k], row_k[d], sum[d])} for the loaded rows k in order,
+   * widened on the way.
+   */
+  void addTo(float[] sum, DType dtype, int n, float[] weights, int first, int dim) {
+    switch (dtype) {
+      case F32 -> TileReduce.sum(floats, n, weights, first, sum, dim);
+      case F16 -> {
+        widenF16(halves, floats, n * dim);
+        TileReduce.sum(floats, n, weights, first, sum, dim);
+      }
+      case BF16 -> addBf16(halves, n, weights, first, sum, dim);
+      default -> throw new AssertionError(dtype);
+    }
+  }
+
+  private static void addBf16(
+      short[] halves, int n, float[] weights, int first, float[] sum, int dim) {
+    int d = 0;
+    for (; d <= dim - Species.LANES; d += Species.LANES) {
+      FloatVector s = FloatVector.fromArray(Species.FLOAT, sum, d);
+      for (int k = 0; k < n; k++) {
+        s =
+            ((IntVector)
+                    ShortVector.fromArray(Species.HALF_SHORT, halves, k * dim + d)
+                        .convertShape(VectorOperators.ZERO_EXTEND_S2I, Species.INT, 0))
+                .lanewise(VectorOperators.LSHL, BF16_SHIFT)
+                .reinterpretAsFloats()
+                .fma(FloatVector.broadcast(Species.FLOAT, weights[first + k]), s);
+      }
+      s.intoArray(sum, d);
+    }
+    for (; d < dim; d++) {
+      for (int k = 0; k < n; k++) {
+        float value = Float.intBitsToFloat(halves[k * dim + d] << BF16_SHIFT);
+        sum[d] = Math.fma(weights[first + k], value, sum[d]);
+      }
+    }
+  }
+
   /** Prepares the first {@code count} of {@code values} for {@link #store}. */
   void round(DType dtype, float[] values, int count) {
     switch (dtype) {
