@@ -29,6 +29,7 @@ import io.quern.internal.device.Checked;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.device.Resource;
 import io.quern.internal.device.TypedMemory;
+import io.quern.internal.kernel.Operator;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -50,6 +51,11 @@ public final class RuntimeStream extends QueueStream {
 
   /** cudaDevAttrMaxPitch of every GPU: wider rows are copied one by one. */
   private static final long MOST_PITCH_BYTES = Integer.MAX_VALUE;
+
+  /** Of the number of a launch. */
+  private static final int OPERATOR_BITS = 8;
+
+  private static final int OPERATOR_MASK = (1 << OPERATOR_BITS) - 1;
 
   private final RuntimeDevice device;
   private final PrimaryContext context;
@@ -118,10 +124,11 @@ public final class RuntimeStream extends QueueStream {
 
   /**
    * The number of the launch to come, which tells its entries in the error record from those of
-   * others.
+   * others, and in the lowest bits which operator made them.
    */
-  long nextLaunch() {
-    return ++launches;
+  @SuppressWarnings("EnumOrdinal")
+  long nextLaunch(Operator operator) {
+    return ++launches << OPERATOR_BITS | operator.ordinal();
   }
 
   /**
@@ -185,6 +192,7 @@ public final class RuntimeStream extends QueueStream {
     }
     InvalidDataException found =
         new InvalidDataException(
+            Operator.values()[(int) quern_error_record.launch(record) & OPERATOR_MASK].className(),
             Kind.values()[kind - 1],
             quern_error_record.position(record),
             quern_error_record.value(record),
