@@ -74,11 +74,13 @@ public final class RuntimeStream extends QueueStream {
   private final Object lock = new Object();
 
   private boolean recording;
-  private boolean recorded;
   private boolean released;
 
   private RuntimeStream(RuntimeDevice device, MemorySegment handle, boolean wrapped) {
-    super(device, device.resources(), "stream of " + device.name());
+    super(
+        device,
+        device.resources(),
+        "stream 0x%x of %s".formatted(handle.address(), device.name()));
     this.device = device;
     this.context = device.context();
     this.handle = handle;
@@ -146,15 +148,12 @@ public final class RuntimeStream extends QueueStream {
     }
   }
 
-  /** Launches a graph that was captured on {@code origin}. */
-  void launch(MemorySegment executable, RuntimeStream origin) {
+  /** Launches a graph that was captured on this stream. */
+  void launch(MemorySegment executable) {
     begin();
     try {
       requireNotCapturing("a graph");
       launched(context.status(() -> cudaGraphLaunch(executable, handle)), "cudaGraphLaunch");
-      if (Checked.ENABLED) {
-        origin.report();
-      }
     } finally {
       end();
     }
@@ -271,7 +270,6 @@ public final class RuntimeStream extends QueueStream {
             "cudaStreamBeginCapture",
             () -> cudaStreamBeginCapture(handle, cudaStreamCaptureModeRelaxed()));
         recording = true;
-        recorded = true;
       }
     } finally {
       exit();
@@ -462,9 +460,6 @@ public final class RuntimeStream extends QueueStream {
       released = true;
     }
     device.forget(this);
-    if (recorded) {
-      device.drain(); // of its graphs, which write the record from other streams too
-    }
     InvalidDataException unreported = takeRecord();
     if (unreported != null) {
       LOG.log(Level.WARNING, "bad data, found when the stream was closed", unreported);
