@@ -9,9 +9,10 @@ import io.quern.internal.cuda.RuntimeGraph;
  */
 public sealed interface Graph extends AutoCloseable permits HostGraph, RuntimeGraph {
   /**
-   * Queues the whole sequence. Bad data is reported by the stream it was captured on.
+   * Queues the whole sequence.
    *
-   * @param stream a stream of the same device
+   * @param stream the stream it was captured on
+   * @throws IllegalArgumentException if it is another one
    * @throws IllegalStateException if the graph, the stream or a buffer of the sequence is closed
    */
   void launch(Stream stream);

@@ -25,6 +25,7 @@ public final class InvalidDataException extends RuntimeException {
     INDEX
   }
 
+  private final String operator;
   private final Kind kind;
   private final long position;
   private final long value;
@@ -33,27 +34,37 @@ public final class InvalidDataException extends RuntimeException {
   /**
    * For the library's own use.
    *
+   * @param operator the class name of the operator that met it
    * @param kind what was bad
    * @param position where: a flat index into the operand the kind names
    * @param value the bad value
    * @param limit the bound it breaks
    */
-  public InvalidDataException(Kind kind, long position, long value, long limit) {
+  public InvalidDataException(String operator, Kind kind, long position, long value, long limit) {
     super(
-        switch (kind) {
-          case OFFSETS ->
-              "offsets of segment %d: %d is out of order or outside [0, %d]"
-                  .formatted(position, value, limit);
-          case TABLE_ID ->
-              "table id at position %d is %d, outside [0, %d)".formatted(position, value, limit);
-          case INDEX ->
-              "id at position %d is %d, outside the table's [0, %d)"
-                  .formatted(position, value, limit);
-        });
+        operator
+            + ": "
+            + switch (kind) {
+              case OFFSETS ->
+                  "offsets of segment %d: %d is out of order or outside [0, %d]"
+                      .formatted(position, value, limit);
+              case TABLE_ID ->
+                  "table id at position %d is %d, outside [0, %d)"
+                      .formatted(position, value, limit);
+              case INDEX ->
+                  "id at position %d is %d, outside the table's [0, %d)"
+                      .formatted(position, value, limit);
+            });
+    this.operator = operator;
     this.kind = kind;
     this.position = position;
     this.value = value;
     this.limit = limit;
+  }
+
+  /** The class name of the operator that met it, such as {@code EmbeddingGather}. */
+  public String operator() {
+    return operator;
   }
 
   /** What was bad. */

@@ -66,8 +66,9 @@ public record Outcome(DType dtype, byte[] bytes, InvalidDataException fault) {
   private static String describe(InvalidDataException fault) {
     return fault == null
         ? "no fault"
-        : "%s, position %d, value %d, limit %d"
-            .formatted(fault.kind(), fault.position(), fault.value(), fault.limit());
+        : "%s, %s, position %d, value %d, limit %d"
+            .formatted(
+                fault.operator(), fault.kind(), fault.position(), fault.value(), fault.limit());
   }
 
   @Override

@@ -22,6 +22,7 @@ final class Reference {
   private static final long SKIPPED = -11;
   private static final long FAILED = -12;
 
+  private final String operator;
   private final DType dtype;
   private final byte[] bytes;
   private final boolean strided;
@@ -29,7 +30,9 @@ final class Reference {
   private final IndexPolicy policy;
   private final List<InvalidDataException> faults = new ArrayList<>();
 
-  private Reference(DType out, long rows, long dim, boolean strided, IndexPolicy policy) {
+  private Reference(
+      String operator, DType out, long rows, long dim, boolean strided, IndexPolicy policy) {
+    this.operator = operator;
     this.dtype = out;
     this.strided = strided;
     this.dim = dim;
@@ -50,6 +53,7 @@ final class Reference {
     EmbeddingGather.Spec spec = of.spec();
     Reference out =
         new Reference(
+            "EmbeddingGather",
             spec.out(),
             in.ids().length,
             spec.dim(),
@@ -89,6 +93,7 @@ final class Reference {
     EmbeddingBag.Spec spec = of.spec();
     Reference out =
         new Reference(
+            "EmbeddingBag",
             spec.out(),
             of.lengths().size(),
             spec.dim(),
@@ -228,7 +233,7 @@ final class Reference {
   }
 
   private void fault(Kind kind, long position, long value, long limit) {
-    faults.add(new InvalidDataException(kind, position, value, limit));
+    faults.add(new InvalidDataException(operator, kind, position, value, limit));
   }
 
   private void zeros(int row) {

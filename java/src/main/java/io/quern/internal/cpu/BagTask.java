@@ -7,6 +7,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import io.quern.DType;
 import io.quern.InvalidDataException.Kind;
 import io.quern.internal.device.TypedMemory;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingBag;
 import io.quern.op.EmptyBagPolicy;
@@ -30,6 +31,11 @@ public abstract class BagTask extends IndexedTask {
 
   /** How rows become one. */
   protected Combine combine;
+
+  @Override
+  protected final Operator operator() {
+    return Operator.EMBEDDING_BAG;
+  }
 
   /** Takes the operands of a call. */
   public final void bag(EmbeddingBag.Spec spec, EmbeddingBag.Operands operands) {

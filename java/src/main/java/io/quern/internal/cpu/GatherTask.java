@@ -2,6 +2,7 @@ package io.quern.internal.cpu;
 
 import io.quern.Buffer;
 import io.quern.internal.device.TypedMemory;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.IndexPolicy;
 import java.lang.foreign.MemorySegment;
 
@@ -15,6 +16,11 @@ public abstract class GatherTask extends IndexedTask {
 
   /** Elements of a row. */
   protected long dim;
+
+  @Override
+  protected final Operator operator() {
+    return Operator.EMBEDDING_GATHER;
+  }
 
   /** Takes the operands of a call. */
   public final void gather(

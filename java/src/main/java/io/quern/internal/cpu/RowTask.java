@@ -2,6 +2,7 @@ package io.quern.internal.cpu;
 
 import io.quern.InvalidDataException;
 import io.quern.InvalidDataException.Kind;
+import io.quern.internal.kernel.Operator;
 
 /**
  * One call of a CPU kernel: its operands, and the work for a range of output rows. A stream keeps
@@ -13,6 +14,9 @@ public abstract class RowTask {
   private long position;
   private long value;
   private long limit;
+
+  /** The operator this is a call of. */
+  protected abstract Operator operator();
 
   /**
    * Computes rows {@code from} to {@code to}.
@@ -38,7 +42,8 @@ public abstract class RowTask {
   /** Throws what was noted and forgets it. */
   final void throwReported() {
     if (kind != null) {
-      InvalidDataException failure = new InvalidDataException(kind, position, value, limit);
+      InvalidDataException failure =
+          new InvalidDataException(operator().className(), kind, position, value, limit);
       kind = null;
       throw failure;
     }

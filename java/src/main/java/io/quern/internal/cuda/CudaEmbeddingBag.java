@@ -8,6 +8,7 @@ import io.quern.bindings.quern.QuernAbi;
 import io.quern.bindings.quern.quern_embedding_bag_desc;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingBagKernel;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.EmbeddingBag;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -68,7 +69,7 @@ final class CudaEmbeddingBag implements EmbeddingBagKernel {
     quern_embedding_bag_desc.bags(desc, operands.out().shape().dim(0));
     quern_embedding_bag_desc.out_stride(desc, Operand.stride(operands.out()));
     quern_embedding_bag_desc.fallback_stride(desc, fallbackStride(operands.fallback()));
-    quern_embedding_bag_desc.launch(desc, queue.nextLaunch());
+    quern_embedding_bag_desc.launch(desc, queue.nextLaunch(Operator.EMBEDDING_BAG));
     for (int i = 0; i < operands.tables().size(); i++) {
       Operand.setTable(desc, TABLES, i, operands.tables().get(i));
     }

@@ -8,6 +8,7 @@ import io.quern.bindings.quern.QuernAbi;
 import io.quern.bindings.quern.quern_embedding_gather_desc;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.EmbeddingGather;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -67,7 +68,7 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
     describe(desc);
     quern_embedding_gather_desc.count(desc, ids.shape().size());
     quern_embedding_gather_desc.out_stride(desc, Operand.stride(out));
-    quern_embedding_gather_desc.launch(desc, queue.nextLaunch());
+    quern_embedding_gather_desc.launch(desc, queue.nextLaunch(Operator.EMBEDDING_GATHER));
     for (int i = 0; i < tableCount; i++) {
       Operand.setTable(desc, TABLES, i, tables[i]);
     }

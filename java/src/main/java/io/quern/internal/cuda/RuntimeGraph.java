@@ -30,21 +30,21 @@ public final class RuntimeGraph extends Resource implements Graph {
 
   @Override
   public void launch(Stream stream) {
-    RuntimeStream queue = (RuntimeStream) QueueStream.of(stream, device, "launch");
+    if (QueueStream.of(stream, device, "launch") != origin) {
+      // Its kernels write the error record of the origin, which reads it once its own work is done.
+      throw new IllegalArgumentException(
+          "launch: stream is %s, expected %s, which the graph was captured on"
+              .formatted(stream, origin));
+    }
     enter();
     int entered = 0;
     try {
-      origin.enter();
-      try {
-        // Once launched, closing a memory waits for the stream.
-        for (Resource memory : memories) {
-          memory.enter();
-          entered++;
-        }
-        queue.launch(executable, origin);
-      } finally {
-        origin.exit();
+      // Once launched, closing a memory waits for the stream.
+      for (Resource memory : memories) {
+        memory.enter();
+        entered++;
       }
+      origin.launch(executable);
     } finally {
       while (entered > 0) {
         memories[--entered].exit();

@@ -29,6 +29,7 @@ import io.quern.internal.device.Checked;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.device.Resource;
 import io.quern.internal.device.TypedMemory;
+import io.quern.internal.kernel.Operator;
 import java.lang.System.Logger;
 import java.lang.System.Logger.Level;
 import java.lang.foreign.Arena;
@@ -51,6 +52,11 @@ public final class RuntimeStream extends QueueStream {
   /** cudaDevAttrMaxPitch of every GPU: wider rows are copied one by one. */
   private static final long MOST_PITCH_BYTES = Integer.MAX_VALUE;
 
+  /** Of the number of a launch. */
+  private static final int OPERATOR_BITS = 8;
+
+  private static final int OPERATOR_MASK = (1 << OPERATOR_BITS) - 1;
+
   private final RuntimeDevice device;
   private final PrimaryContext context;
   private final MemorySegment handle;
@@ -68,11 +74,13 @@ public final class RuntimeStream extends QueueStream {
   private final Object lock = new Object();
 
   private boolean recording;
-  private boolean recorded;
   private boolean released;
 
   private RuntimeStream(RuntimeDevice device, MemorySegment handle, boolean wrapped) {
-    super(device, device.resources(), "stream of " + device.name());
+    super(
+        device,
+        device.resources(),
+        "stream 0x%x of %s".formatted(handle.address(), device.name()));
     this.device = device;
     this.context = device.context();
     this.handle = handle;
@@ -118,10 +126,11 @@ public final class RuntimeStream extends QueueStream {
 
   /**
    * The number of the launch to come, which tells its entries in the error record from those of
-   * others.
+   * others, and in the lowest bits which operator made them.
    */
-  long nextLaunch() {
-    return ++launches;
+  @SuppressWarnings("EnumOrdinal")
+  long nextLaunch(Operator operator) {
+    return ++launches << OPERATOR_BITS | operator.ordinal();
   }
 
   /**
@@ -139,15 +148,12 @@ public final class RuntimeStream extends QueueStream {
     }
   }
 
-  /** Launches a graph that was captured on {@code origin}. */
-  void launch(MemorySegment executable, RuntimeStream origin) {
+  /** Launches a graph that was captured on this stream. */
+  void launch(MemorySegment executable) {
     begin();
     try {
       requireNotCapturing("a graph");
       launched(context.status(() -> cudaGraphLaunch(executable, handle)), "cudaGraphLaunch");
-      if (Checked.ENABLED) {
-        origin.report();
-      }
     } finally {
       end();
     }
@@ -185,6 +191,7 @@ public final class RuntimeStream extends QueueStream {
     }
     InvalidDataException found =
         new InvalidDataException(
+            Operator.values()[(int) quern_error_record.launch(record) & OPERATOR_MASK].className(),
             Kind.values()[kind - 1],
             quern_error_record.position(record),
             quern_error_record.value(record),
@@ -263,7 +270,6 @@ public final class RuntimeStream extends QueueStream {
             "cudaStreamBeginCapture",
             () -> cudaStreamBeginCapture(handle, cudaStreamCaptureModeRelaxed()));
         recording = true;
-        recorded = true;
       }
     } finally {
       exit();
@@ -454,9 +460,6 @@ public final class RuntimeStream extends QueueStream {
       released = true;
     }
     device.forget(this);
-    if (recorded) {
-      device.drain(); // of its graphs, which write the record from other streams too
-    }
     InvalidDataException unreported = takeRecord();
     if (unreported != null) {
       LOG.log(Level.WARNING, "bad data, found when the stream was closed", unreported);

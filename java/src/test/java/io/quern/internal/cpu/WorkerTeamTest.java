@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.quern.InvalidDataException;
 import io.quern.InvalidDataException.Kind;
+import io.quern.internal.kernel.Operator;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -30,6 +31,11 @@ class WorkerTeamTest {
 
   private static RowTask task(Work work) {
     return new RowTask() {
+      @Override
+      protected Operator operator() {
+        return Operator.EMBEDDING_BAG;
+      }
+
       @Override
       protected void run(int worker, long from, long to) {
         for (long row = from; row < to; row++) {
@@ -182,6 +188,11 @@ class WorkerTeamTest {
     RowTask task =
         new RowTask() {
           @Override
+          protected Operator operator() {
+            return Operator.EMBEDDING_BAG;
+          }
+
+          @Override
           protected void run(int worker, long from, long to) {
             for (long row = from; row < to; row++) {
               if (row % 7 == 5) {
@@ -199,6 +210,7 @@ class WorkerTeamTest {
     for (int i = 0; i < 50; i++) {
       team.run(task, 1000, 1);
       InvalidDataException thrown = assertThrows(InvalidDataException.class, task::throwReported);
+      assertEquals("EmbeddingBag", thrown.operator());
       assertSame(Kind.TABLE_ID, thrown.kind());
       assertEquals(99, thrown.position());
       task.throwReported();

@@ -94,6 +94,7 @@ class CudaKernelsTest {
         stream.synchronize();
         assertNotEquals(IndexPolicy.FAIL, policy, "nobody heard of the bad ids");
       } catch (InvalidDataException bad) {
+        assertEquals("EmbeddingGather", bad.operator());
         assertEquals(Kind.TABLE_ID, bad.kind());
         assertEquals(5, bad.position());
         assertEquals(2, bad.value());
@@ -209,6 +210,40 @@ class CudaKernelsTest {
         assertEquals(1, found.position());
         assertEquals(3, found.value());
         stream.synchronize();
+      }
+    }
+  }
+
+  /** Whichever operator was the first of several on a stream. */
+  @Test
+  void aReportNamesTheOperator() {
+    EmbeddingGather gather =
+        EmbeddingGather.plan(device, EmbeddingGather.Spec.of(DType.F32, 5, 2, IndexPolicy.FAIL));
+    EmbeddingBag bag =
+        EmbeddingBag.plan(
+            device, EmbeddingBag.Spec.of(DType.F32, 5, 2, Combine.SUM, IndexPolicy.FAIL));
+    try (Stream stream = device.openStream();
+        Buffer table = device.allocate(DType.F32, Shape.of(5, 2));
+        Buffer bad = ints(device, stream, 0, 9);
+        Buffer offsets = ints(device, stream, 0, 2);
+        Buffer out = device.allocate(DType.F32, Shape.of(2, 2));
+        Buffer one = device.allocate(DType.F32, Shape.of(1, 2))) {
+      Runnable gathers = () -> gather.run(stream, table, bad, out);
+      Runnable bags = () -> bag.run(stream, EmbeddingBag.Operands.of(table, bad, offsets, one));
+      for (int i = 0; i < 300; i++) { // numbers of launches beyond the bits of the operator
+        gathers.run();
+      }
+      for (boolean gatherFirst : new boolean[] {true, false}) {
+        assertThrows(InvalidDataException.class, stream::synchronize);
+        (gatherFirst ? gathers : bags).run();
+        (gatherFirst ? bags : gathers).run();
+        InvalidDataException found =
+            assertThrows(InvalidDataException.class, stream::synchronize);
+        assertEquals(
+            (gatherFirst ? "EmbeddingGather" : "EmbeddingBag")
+                + ": id at position 1 is 9, outside the table's [0, 5)",
+            found.getMessage());
+        gathers.run();
       }
     }
   }

@@ -2,6 +2,7 @@ package io.quern.internal.cuda;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -77,23 +78,31 @@ class RuntimeGraphTest {
       setIds(0, 2);
       graph.launch(stream);
       assertArrayEquals(new float[] {0, 1, 20, 21}, out());
-      try (Stream other = device.openStream()) {
-        setIds(1, 1);
-        graph.launch(other);
-        other.synchronize();
-        assertArrayEquals(new float[] {10, 11, 10, 11}, out());
-      }
-      assertEquals(launches + 3, Emulation.launches());
+      assertEquals(launches + 2, Emulation.launches());
+    }
+  }
+
+  /** On another one its bad data would be lost. */
+  @Test
+  void aGraphRunsOnTheStreamItWasCapturedOn() {
+    setIds(1, 7);
+    long launches = Emulation.launches();
+    try (Graph graph = stream.capture(() -> gather.run(stream, table, ids, out));
+        Stream other = device.openStream()) {
+      IllegalArgumentException refused =
+          assertThrows(IllegalArgumentException.class, () -> graph.launch(other));
+      assertTrue(refused.getMessage().contains("stream is " + other), refused.getMessage());
+      assertTrue(refused.getMessage().contains("expected " + stream), refused.getMessage());
+      assertNotEquals(other.toString(), stream.toString());
+      assertEquals(launches, Emulation.launches());
     }
   }
 
   @Test
-  void badDataComesFromTheStreamItWasCapturedOn() {
-    try (Graph graph = stream.capture(() -> gather.run(stream, table, ids, out));
-        Stream other = device.openStream()) {
+  void badDataIsReportedByTheStream() {
+    try (Graph graph = stream.capture(() -> gather.run(stream, table, ids, out))) {
       setIds(1, 7);
-      graph.launch(other);
-      other.synchronize();
+      graph.launch(stream);
       InvalidDataException bad = assertThrows(InvalidDataException.class, stream::synchronize);
       assertEquals(1, bad.position());
       assertEquals(7, bad.value());
@@ -108,15 +117,12 @@ class RuntimeGraphTest {
   void aClosedBufferOrStreamRefusesTheLaunch() {
     Graph graph = stream.capture(() -> gather.run(stream, table, ids, out));
     table.close();
-    try (Stream other = device.openStream()) {
-      assertThrows(IllegalStateException.class, () -> graph.launch(other));
-    }
+    assertThrows(IllegalStateException.class, () -> graph.launch(stream));
     graph.close();
-    Graph orphan;
-    try (Stream origin = device.openStream()) {
-      orphan = origin.capture(() -> {});
-    }
-    assertThrows(IllegalStateException.class, () -> orphan.launch(stream));
+    Stream origin = device.openStream();
+    Graph orphan = origin.capture(() -> {});
+    origin.close();
+    assertThrows(IllegalStateException.class, () -> orphan.launch(origin));
     orphan.close();
   }
 

@@ -1,0 +1,18 @@
+package io.quern.internal.kernel;
+
+/** The operators, for reports of bad data. A GPU's error record has the ordinal. */
+public enum Operator {
+  EMBEDDING_GATHER("EmbeddingGather"),
+  EMBEDDING_BAG("EmbeddingBag");
+
+  private final String className;
+
+  Operator(String className) {
+    this.className = className;
+  }
+
+  /** As users know it. */
+  public String className() {
+    return className;
+  }
+}
