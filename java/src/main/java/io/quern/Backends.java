@@ -77,7 +77,7 @@ public final class Backends {
   private static Device newDevice(Backend backend, Probe probe) {
     return switch (backend) {
       case SCALAR, SIMD -> newCpu(backend, parallelism(), probe);
-      case CUDA, EMULATED -> new RuntimeDevice(backend, Integer.getInteger("quern.cuda.device", 0));
+      case CUDA, EMULATED -> new RuntimeDevice(backend, CudaProbe.ordinal());
     };
   }
 
@@ -91,7 +91,7 @@ public final class Backends {
   }
 
   static CudaDevice openCuda(Backend backend, int ordinal) {
-    require(backend, probe());
+    require(backend, new Probe(CudaProbe.probe(ordinal)));
     return new RuntimeDevice(backend, ordinal);
   }
 

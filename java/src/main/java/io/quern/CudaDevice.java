@@ -25,8 +25,7 @@ public sealed interface CudaDevice extends Device permits RuntimeDevice {
    * Opens one GPU.
    *
    * @param ordinal its CUDA ordinal
-   * @throws UnavailableBackendException if CUDA cannot be used here
-   * @throws IllegalArgumentException if there is no device of that ordinal
+   * @throws UnavailableBackendException if CUDA or that device cannot be used here
    */
   static CudaDevice open(int ordinal) {
     return Backends.openCuda(Backend.CUDA, ordinal);

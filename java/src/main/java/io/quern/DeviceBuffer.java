@@ -5,7 +5,11 @@ import io.quern.internal.cuda.RuntimeDevice;
 
 /** GPU memory. Its address is a number, never something Java could dereference. */
 public sealed interface DeviceBuffer extends Buffer permits DeviceMemory {
-  /** The device address of the first element. */
+  /**
+   * The device address of the first element.
+   *
+   * @throws IllegalStateException if the buffer is closed
+   */
   long address();
 
   @Override

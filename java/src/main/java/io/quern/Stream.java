@@ -50,6 +50,9 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
    * arguments of its calls; the first copy from or to a heap segment a megabyte for staging.
    *
    * @param device the device the stream was created on
+   *     <p>If you capture the stream into a graph of your own, that graph holds no buffer open:
+   *     keep those it uses until you no longer launch it. While you capture, closing a buffer of
+   *     the device throws {@link IllegalStateException}.
    * @param cudaStream the handle; 0 is the default stream
    */
   static Stream wrap(CudaDevice device, long cudaStream) {

@@ -15,12 +15,12 @@ final class CudaStatus {
    * Whether the context is lost: CUDA's documentation says of these that all further work returns
    * the same error until the process ends. The numbers are cudaErrorECCUncorrectable,
    * NvlinkUncorrectable, Contained, IllegalAddress, LaunchTimeout, Assert, HardwareStackError,
-   * IllegalInstruction, MisalignedAddress, InvalidAddressSpace, InvalidPc, LaunchFailure and
-   * TensorMemoryLeak.
+   * IllegalInstruction, MisalignedAddress, InvalidAddressSpace, InvalidPc, LaunchFailure,
+   * TensorMemoryLeak, MpsClientTerminated and ExternalDevice.
    */
   static boolean isSticky(int status) {
     return switch (status) {
-      case 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721 -> true;
+      case 214, 220, 226, 700, 702, 710, 714, 715, 716, 717, 718, 719, 721, 810, 911 -> true;
       default -> false;
     };
   }

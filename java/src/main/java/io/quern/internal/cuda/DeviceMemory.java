@@ -85,6 +85,7 @@ public final class DeviceMemory extends TypedMemory implements DeviceBuffer {
 
   @Override
   public long address() {
+    memory().requireOpen();
     return address;
   }
 

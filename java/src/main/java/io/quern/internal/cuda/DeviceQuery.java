@@ -63,7 +63,8 @@ public final class DeviceQuery {
     } catch (LinkageError e) {
       // Whoever uses a function that no library has gets one of two messages, the first time and
       // later.
-      String message = e.getCause() == null ? e.getMessage() : e.getCause().getMessage();
+      String message =
+          String.valueOf(e.getCause() == null ? e.getMessage() : e.getCause().getMessage());
       Matcher missing = MISSING.matcher(message);
       return new Unavailable(
           "a native library lacks a function: " + (missing.find() ? missing.group(1) : message),

@@ -40,8 +40,8 @@ public final class PinnedMemory extends TypedMemory implements PinnedBuffer {
             bytes) {
           @Override
           protected void free() {
-            arena.close(); // no Java code reaches the memory from here on
             device.drain();
+            arena.close(); // no Java code reaches the memory from here on
             device.context().freePinned(address);
           }
         };

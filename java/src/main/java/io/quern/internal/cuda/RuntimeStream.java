@@ -78,9 +78,7 @@ public final class RuntimeStream extends QueueStream {
 
   private RuntimeStream(RuntimeDevice device, MemorySegment handle, boolean wrapped) {
     super(
-        device,
-        device.resources(),
-        "stream 0x%x of %s".formatted(handle.address(), device.name()));
+        device, device.resources(), "stream 0x%x of %s".formatted(handle.address(), device.name()));
     this.device = device;
     this.context = device.context();
     this.handle = handle;
@@ -234,12 +232,21 @@ public final class RuntimeStream extends QueueStream {
   /**
    * Waits for work that others need done. A stream that records has none: see {@link
    * #beginCapture}.
+   *
+   * @throws IllegalStateException if the owner of a wrapped stream captures it, which keeps what
+   *     was queued before from being waited for
    */
   void drain() {
     synchronized (lock) {
-      if (!released && !isRecorded()) {
-        context.release("cudaStreamSynchronize", () -> cudaStreamSynchronize(handle));
+      if (released || recording) {
+        return;
       }
+      if (!isRecorded()) {
+        context.release("cudaStreamSynchronize", () -> cudaStreamSynchronize(handle));
+      } else if (wrapped) {
+        throw new IllegalStateException(
+            this + " is being captured by its owner: nothing can be released until that has ended");
+      } // else ending our capture failed, and what it began with was waited for
     }
   }
 
@@ -456,7 +463,9 @@ public final class RuntimeStream extends QueueStream {
       if (recording) {
         abandonCapture(new IllegalStateException(this + " was closed while it recorded"));
       }
-      drain();
+      if (!isRecorded()) {
+        drain();
+      }
       released = true;
     }
     device.forget(this);

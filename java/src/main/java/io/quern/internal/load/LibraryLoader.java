@@ -5,6 +5,7 @@ import io.quern.bindings.NativeLibraries;
 import io.quern.bindings.quern.QuernAbi;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -36,6 +37,13 @@ public final class LibraryLoader {
           + PLATFORM
           + " on the class path, or set "
           + FOLDER;
+
+  /**
+   * Nothing requires the jar's automatic module, so it has to be named, or its jar be on the class
+   * path.
+   */
+  private static final String MODULE_HINT =
+      JAR_HINT + "; on the module path add --add-modules io.quern.natives.linux.x86_64";
 
   private static LoadResult result;
 
@@ -106,6 +114,9 @@ public final class LibraryLoader {
   }
 
   private static Path folder(String property) throws Refusal {
+    if (property.isEmpty()) { // else it would be the working directory, whatever lies there
+      throw new Refusal(FOLDER + " is empty", "set it to a folder, or leave it out");
+    }
     try {
       return Path.of(property).toAbsolutePath();
     } catch (InvalidPathException e) {
@@ -130,7 +141,7 @@ public final class LibraryLoader {
               .sorted()
               .collect(Collectors.joining(", "));
       return found.isEmpty() ? "" : ", which has " + found;
-    } catch (IOException unreadable) {
+    } catch (IOException | UncheckedIOException unreadable) {
       return ", which cannot be read";
     }
   }
@@ -145,7 +156,8 @@ public final class LibraryLoader {
     }
     ClassLoader loader = LibraryLoader.class.getClassLoader();
     if (loader.getResource(RESOURCES + QUERN) == null) {
-      throw new Refusal(absence(loader), JAR_HINT);
+      throw new Refusal(
+          absence(loader), LibraryLoader.class.getModule().isNamed() ? MODULE_HINT : JAR_HINT);
     }
     Path folder = null;
     try {

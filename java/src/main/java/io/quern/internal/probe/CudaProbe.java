@@ -11,10 +11,40 @@ import java.util.Map;
 
 /** Whether a GPU, or the emulation that takes its place, can be used. */
 public final class CudaProbe {
+  private static final String ORDINAL = "quern.cuda.device";
+
   private CudaProbe() {}
 
-  /** Never throws and never launches. Has {@link Backend#EMULATED} only where it was asked for. */
+  /**
+   * For the device that {@code quern.cuda.device} names. Never throws and never launches. Has
+   * {@link Backend#EMULATED} only where it was asked for.
+   */
   public static Map<Backend, Availability> probe() {
+    try {
+      return probe(ordinal());
+    } catch (IllegalArgumentException meaningless) {
+      return Map.of(
+          LibraryLoader.load().backend(),
+          new Unavailable(meaningless.getMessage(), "correct it, or leave it out for device 0"));
+    }
+  }
+
+  /**
+   * The ordinal that {@code quern.cuda.device} names, 0 without it.
+   *
+   * @throws IllegalArgumentException if it is no number
+   */
+  public static int ordinal() {
+    String property = System.getProperty(ORDINAL, "0");
+    try {
+      return Integer.parseInt(property);
+    } catch (NumberFormatException e) {
+      throw new IllegalArgumentException(ORDINAL + " is '" + property + "', expected a number", e);
+    }
+  }
+
+  /** For one device; else like {@link #probe()}. */
+  public static Map<Backend, Availability> probe(int ordinal) {
     Map<Backend, Availability> found = new EnumMap<>(Backend.class);
     LoadResult result = LibraryLoader.load();
     if (result.backend() == Backend.EMULATED) {
@@ -26,8 +56,7 @@ public final class CudaProbe {
     found.put(
         result.backend(),
         switch (result) {
-          case LoadResult.Loaded loaded ->
-              DeviceQuery.query(Integer.getInteger("quern.cuda.device", 0));
+          case LoadResult.Loaded loaded -> DeviceQuery.query(ordinal);
           case LoadResult.Failed failed -> new Unavailable(failed.reason(), failed.hint());
         });
     return found;

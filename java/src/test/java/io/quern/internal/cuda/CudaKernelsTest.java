@@ -237,8 +237,7 @@ class CudaKernelsTest {
         assertThrows(InvalidDataException.class, stream::synchronize);
         (gatherFirst ? gathers : bags).run();
         (gatherFirst ? bags : gathers).run();
-        InvalidDataException found =
-            assertThrows(InvalidDataException.class, stream::synchronize);
+        InvalidDataException found = assertThrows(InvalidDataException.class, stream::synchronize);
         assertEquals(
             (gatherFirst ? "EmbeddingGather" : "EmbeddingBag")
                 + ": id at position 1 is 9, outside the table's [0, 5)",

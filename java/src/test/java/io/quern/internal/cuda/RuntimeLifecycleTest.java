@@ -69,6 +69,16 @@ class RuntimeLifecycleTest {
   }
 
   @Test
+  void aClosedBufferHasNoAddress() {
+    DeviceBuffer buffer = device.allocate(DType.F32, Shape.of(10));
+    DeviceBuffer view = buffer.view(2, Shape.of(3), 3);
+    assertEquals(buffer.address() + 8, view.address());
+    buffer.close();
+    assertThrows(IllegalStateException.class, buffer::address);
+    assertThrows(IllegalStateException.class, view::address);
+  }
+
+  @Test
   void buffersAreCounted() {
     Buffer buffer = device.allocate(DType.F32, Shape.of(10, 3));
     Buffer pinned = device.allocatePinned(DType.F16, Shape.of(5));
@@ -193,9 +203,12 @@ class RuntimeLifecycleTest {
           0,
           CudaRuntime.cudaStreamBeginCapture(handle, CudaRuntime.cudaStreamCaptureModeRelaxed()));
       from.copyTo(to, wrapped);
-      device.allocate(DType.I32, FOUR).close();
+      Buffer meanwhile = device.allocate(DType.I32, FOUR);
+      assertThrows(IllegalStateException.class, meanwhile::close);
+      assertFalse(meanwhile.isClosed());
       MemorySegment graph = arena.allocate(ValueLayout.ADDRESS);
       assertEquals(0, CudaRuntime.cudaStreamEndCapture(handle, graph));
+      meanwhile.close();
       assertEquals(0, CudaRuntime.cudaGraphDestroy(graph.get(ValueLayout.ADDRESS, 0)));
     }
   }

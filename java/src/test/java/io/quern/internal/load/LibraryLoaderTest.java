@@ -54,6 +54,11 @@ class LibraryLoaderTest {
   }
 
   @Test
+  void anEmptyFolderNameIsNotTheWorkingDirectory() throws Exception {
+    assertUnavailable(probe(PROPERTY), "quern.native.dir is empty", "leave it out");
+  }
+
+  @Test
   void noRuntimeBesideTheLibrary() throws Exception {
     stubs();
     Files.move(folder.resolve("libcudart.so.13"), folder.resolve("libcudart.so.12"));

@@ -82,6 +82,14 @@ class CudaProbeTest {
         "quern.cuda.device");
   }
 
+  @Test
+  void anOrdinalThatIsNoNumber() throws Exception {
+    String lines =
+        ForkedJvm.allowed("-Dquern.native.dir=" + folder, "-Dquern.cuda.device=first")
+            .run(PrintedProbe.class);
+    assertTrue(lines.contains("cuda: unavailable: quern.cuda.device is 'first'"), lines);
+  }
+
   private static void assertProbe(Map<String, String> answers, String... parts) throws Exception {
     String lines =
         ForkedJvm.allowed(
