@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertSame;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -13,9 +14,11 @@ import io.quern.Backends;
 import io.quern.Buffer;
 import io.quern.CudaException;
 import io.quern.DType;
+import io.quern.Device;
 import io.quern.Event;
 import io.quern.Graph;
 import io.quern.InvalidDataException;
+import io.quern.Preference;
 import io.quern.Shape;
 import io.quern.Stream;
 import io.quern.bindings.cudart.CudaRuntime;
@@ -245,6 +248,13 @@ class InjectedFaultTest {
       CudaException reopened =
           assertThrows(CudaException.class, () -> new RuntimeDevice(Backend.EMULATED, 0));
       assertEquals(first, reopened.getCause());
+      // Where the probe, which makes no context, finds it all the same, who only prefers it goes
+      // on.
+      Emulation.reset();
+      assertThrows(CudaException.class, () -> Backends.open(Preference.require(Backend.EMULATED)));
+      try (Device next = Backends.open(Preference.prefer(Backend.EMULATED, Backend.SCALAR))) {
+        assertSame(Backend.SCALAR, next.backend());
+      }
     }
   }
 
