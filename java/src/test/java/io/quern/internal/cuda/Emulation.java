@@ -81,6 +81,15 @@ final class Emulation {
     return count(SYNCHRONIZATIONS);
   }
 
+  /** Runs threads and blocks in the random order of this number from now on; 0 is ascending. */
+  static void setSeed(long seed) {
+    try {
+      Controls.SET_SEED.invokeExact(seed);
+    } catch (Throwable e) {
+      throw new AssertionError(e);
+    }
+  }
+
   private static long count(int what) {
     try {
       return (long) Controls.COUNT.invokeExact(what);
@@ -95,6 +104,12 @@ final class Emulation {
         handle("quern_emulation_inject", JAVA_INT, ADDRESS, JAVA_LONG, JAVA_INT, JAVA_INT);
     static final MethodHandle RESET = handle("quern_emulation_reset", JAVA_LONG);
     static final MethodHandle COUNT = handle("quern_emulation_count", JAVA_LONG, JAVA_INT);
+
+    static final MethodHandle SET_SEED =
+        Linker.nativeLinker()
+            .downcallHandle(
+                SymbolLookup.loaderLookup().findOrThrow("quern_emulation_set_seed"),
+                FunctionDescriptor.ofVoid(JAVA_LONG));
 
     private static MethodHandle handle(
         String name, MemoryLayout result, MemoryLayout... parameters) {
