@@ -89,6 +89,11 @@ public final class DeviceMemory extends TypedMemory implements DeviceBuffer {
     return address;
   }
 
+  /** The address of memory that is held, so that it is there even if another thread closes it. */
+  long heldAddress() {
+    return address;
+  }
+
   @Override
   public boolean usableOn(Device device) {
     return device == this.device;

@@ -18,7 +18,12 @@ final class Operand {
 
   /** The address, 0 of an operand that is absent. */
   static long address(Buffer buffer) {
-    return buffer == null ? 0 : TypedMemory.of(buffer).address();
+    return buffer == null ? 0 : address(TypedMemory.of(buffer));
+  }
+
+  /** The address of an operand, which is held. */
+  static long address(TypedMemory memory) {
+    return memory instanceof DeviceMemory device ? device.heldAddress() : memory.address();
   }
 
   /**

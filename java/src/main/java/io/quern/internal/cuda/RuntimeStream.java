@@ -430,7 +430,7 @@ public final class RuntimeStream extends QueueStream {
 
     Rows(TypedMemory memory, boolean asOne) {
       long size = memory.dtype().byteSize();
-      address = memory.address();
+      address = Operand.address(memory);
       bytes = size * (asOne ? memory.shape().size() : memory.shape().last());
       count = asOne ? 1 : memory.shape().rows();
       stride = asOne ? bytes : memory.rowStride() * size;

@@ -78,6 +78,22 @@ class RuntimeLifecycleTest {
     assertThrows(IllegalStateException.class, view::address);
   }
 
+  /** Closing announces itself before it waits for the calls that hold the memory. */
+  @Test
+  void heldMemoryKeepsItsAddressWhileItIsBeingClosed() throws Exception {
+    DeviceMemory held = (DeviceMemory) device.allocate(DType.I32, FOUR);
+    long address = held.address();
+    held.memory().enter();
+    Thread closer = Thread.ofPlatform().start(held::close);
+    while (!held.isClosed()) {
+      Thread.onSpinWait();
+    }
+    assertThrows(IllegalStateException.class, held::address);
+    assertEquals(address, Operand.address((Buffer) held));
+    held.memory().exit();
+    closer.join();
+  }
+
   @Test
   void buffersAreCounted() {
     Buffer buffer = device.allocate(DType.F32, Shape.of(10, 3));
