@@ -49,10 +49,12 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
    * closed. Opening allocates a page of page-locked memory, for the stream's error record and the
    * arguments of its calls; the first copy from or to a heap segment a megabyte for staging.
    *
+   * <p>If you capture the stream into a graph of your own, that graph holds nothing open: keep the
+   * buffers it uses and the returned stream, whose error record it writes, until you no longer
+   * launch it. While you capture, closing the returned stream, or a buffer or graph of the device,
+   * throws {@link IllegalStateException}.
+   *
    * @param device the device the stream was created on
-   *     <p>If you capture the stream into a graph of your own, that graph holds no buffer open:
-   *     keep those it uses until you no longer launch it. While you capture, closing a buffer of
-   *     the device throws {@link IllegalStateException}.
    * @param cudaStream the handle; 0 is the default stream
    */
   static Stream wrap(CudaDevice device, long cudaStream) {

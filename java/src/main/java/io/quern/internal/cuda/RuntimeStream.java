@@ -463,9 +463,7 @@ public final class RuntimeStream extends QueueStream {
       if (recording) {
         abandonCapture(new IllegalStateException(this + " was closed while it recorded"));
       }
-      if (!isRecorded()) {
-        drain();
-      }
+      drain();
       released = true;
     }
     device.forget(this);

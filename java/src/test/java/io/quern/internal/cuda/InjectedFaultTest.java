@@ -203,7 +203,7 @@ class InjectedFaultTest {
 
   /** A lost device stays lost for the JVM, so each fault has a JVM of its own. */
   @ParameterizedTest
-  @ValueSource(ints = {700, 710, 716, 719})
+  @ValueSource(ints = {700, 710, 716, 719, 810, 911})
   void aLostDeviceRepeatsItsFirstCause(int status) throws Exception {
     ForkedJvm.allowed("-Dquern.emulation=" + System.getProperty("quern.emulation"))
         .run(LostDevice.class, "" + status);

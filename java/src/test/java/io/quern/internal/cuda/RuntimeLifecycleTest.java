@@ -204,28 +204,60 @@ class RuntimeLifecycleTest {
   }
 
   /**
-   * An engine may record a stream of its own; what is closed meanwhile must not wait for that
-   * stream.
+   * An engine may record a stream of its own. Nobody can wait for that stream meanwhile, so nothing
+   * that work from before may use is released; it can be later.
    */
   @Test
-  void aWrappedStreamMayBeInItsOwnersCapture() {
-    try (Arena arena = Arena.ofConfined();
-        RuntimeStream owner = device.openStream();
-        Stream wrapped = Stream.wrap(device, owner.handle());
-        Buffer from = device.allocate(DType.I32, FOUR);
-        Buffer to = device.allocate(DType.I32, FOUR)) {
-      MemorySegment handle = MemorySegment.ofAddress(owner.handle());
+  void nothingIsReleasedWhileTheOwnerOfAWrappedStreamCaptures() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ValueLayout.ADDRESS);
+      assertEquals(0, CudaRuntime.cudaStreamCreateWithFlags(out, 0));
+      MemorySegment handle = out.get(ValueLayout.ADDRESS, 0);
+      Stream wrapped = Stream.wrap(device, handle.address());
+      Stream own = device.openStream();
+      Graph graph = own.capture(() -> {});
+      Buffer from = device.allocate(DType.I32, FOUR);
+      Buffer to = device.allocatePinned(DType.I32, FOUR);
+      from.copyTo(to, wrapped);
+      Alive open = Emulation.alive();
       assertEquals(
           0,
           CudaRuntime.cudaStreamBeginCapture(handle, CudaRuntime.cudaStreamCaptureModeRelaxed()));
       from.copyTo(to, wrapped);
-      Buffer meanwhile = device.allocate(DType.I32, FOUR);
-      assertThrows(IllegalStateException.class, meanwhile::close);
-      assertFalse(meanwhile.isClosed());
-      MemorySegment graph = arena.allocate(ValueLayout.ADDRESS);
-      assertEquals(0, CudaRuntime.cudaStreamEndCapture(handle, graph));
-      meanwhile.close();
-      assertEquals(0, CudaRuntime.cudaGraphDestroy(graph.get(ValueLayout.ADDRESS, 0)));
+      for (AutoCloseable each : List.of(wrapped, graph, from, to)) {
+        assertThrows(IllegalStateException.class, each::close);
+      }
+      assertFalse(from.isClosed());
+      assertEquals(open, Emulation.alive());
+      assertEquals(0, CudaRuntime.cudaStreamEndCapture(handle, out));
+      assertEquals(0, CudaRuntime.cudaGraphDestroy(out.get(ValueLayout.ADDRESS, 0)));
+      from.copyTo(to, wrapped);
+      graph.launch(own);
+      to.close();
+      wrapped.close();
+      assertEquals(0, CudaRuntime.cudaStreamDestroy(handle));
+      // The device closes the others.
+    }
+  }
+
+  @Test
+  void aDeviceIsClosedAgainAfterACapture() {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ValueLayout.ADDRESS);
+      assertEquals(0, CudaRuntime.cudaStreamCreateWithFlags(out, 0));
+      MemorySegment handle = out.get(ValueLayout.ADDRESS, 0);
+      Stream.wrap(device, handle.address());
+      device.allocate(DType.I32, FOUR);
+      Alive open = Emulation.alive();
+      assertEquals(
+          0,
+          CudaRuntime.cudaStreamBeginCapture(handle, CudaRuntime.cudaStreamCaptureModeRelaxed()));
+      assertThrows(IllegalStateException.class, device::close);
+      assertEquals(open, Emulation.alive());
+      assertEquals(0, CudaRuntime.cudaStreamEndCapture(handle, out));
+      assertEquals(0, CudaRuntime.cudaGraphDestroy(out.get(ValueLayout.ADDRESS, 0)));
+      device.close();
+      assertEquals(0, CudaRuntime.cudaStreamDestroy(handle));
     }
   }
 
