@@ -61,15 +61,19 @@ public final class DeviceQuery {
     } catch (CudaException e) {
       return new Unavailable(e.getMessage(), "see what nvidia-smi says");
     } catch (LinkageError e) {
-      // Whoever uses a function that no library has gets one of two messages, the first time and
-      // later.
-      String message =
-          String.valueOf(e.getCause() == null ? e.getMessage() : e.getCause().getMessage());
-      Matcher missing = MISSING.matcher(message);
-      return new Unavailable(
-          "a native library lacks a function: " + (missing.find() ? missing.group(1) : message),
-          "use the libraries of this release");
+      return lacking(e);
     }
+  }
+
+  /**
+   * Whoever uses a function that no library has gets one of two messages, the first time and later.
+   */
+  static Unavailable lacking(LinkageError e) {
+    String text = (e.getCause() == null ? e : e.getCause()).toString(); // a message may be missing
+    Matcher missing = MISSING.matcher(text);
+    return new Unavailable(
+        "a native library lacks a function: " + (missing.find() ? missing.group(1) : text),
+        "use the libraries of this release");
   }
 
   /**

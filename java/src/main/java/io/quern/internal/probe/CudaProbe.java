@@ -23,8 +23,7 @@ public final class CudaProbe {
     try {
       return probe(ordinal());
     } catch (IllegalArgumentException meaningless) {
-      return Map.of(
-          LibraryLoader.load().backend(),
+      return inThisJvm(
           new Unavailable(meaningless.getMessage(), "correct it, or leave it out for device 0"));
     }
   }
@@ -45,20 +44,24 @@ public final class CudaProbe {
 
   /** For one device; else like {@link #probe()}. */
   public static Map<Backend, Availability> probe(int ordinal) {
+    return inThisJvm(
+        switch (LibraryLoader.load()) {
+          case LoadResult.Loaded loaded -> DeviceQuery.query(ordinal);
+          case LoadResult.Failed failed -> new Unavailable(failed.reason(), failed.hint());
+        });
+  }
+
+  /** What was found of the back end whose libraries this JVM looks for. */
+  private static Map<Backend, Availability> inThisJvm(Availability availability) {
     Map<Backend, Availability> found = new EnumMap<>(Backend.class);
-    LoadResult result = LibraryLoader.load();
-    if (result.backend() == Backend.EMULATED) {
+    Backend backend = LibraryLoader.load().backend();
+    if (backend == Backend.EMULATED) {
       found.put(
           Backend.CUDA,
           new Unavailable(
               "the emulation takes its place in this JVM", "do not set quern.emulation"));
     }
-    found.put(
-        result.backend(),
-        switch (result) {
-          case LoadResult.Loaded loaded -> DeviceQuery.query(ordinal);
-          case LoadResult.Failed failed -> new Unavailable(failed.reason(), failed.hint());
-        });
+    found.put(backend, availability);
     return found;
   }
 }

@@ -11,6 +11,8 @@ import java.util.Map;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * What drivers and devices answer, and what the probe makes of it; a stub of the CUDA runtime
@@ -82,12 +84,40 @@ class CudaProbeTest {
         "quern.cuda.device");
   }
 
-  @Test
-  void anOrdinalThatIsNoNumber() throws Exception {
+  @ParameterizedTest
+  @ValueSource(strings = {"", "first", "1.5", "0x1", "4294967296"})
+  void anOrdinalThatIsNoNumber(String value) throws Exception {
+    String refused = "unavailable: quern.cuda.device is '" + value + "', expected a number";
     String lines =
-        ForkedJvm.allowed("-Dquern.native.dir=" + folder, "-Dquern.cuda.device=first")
+        ForkedJvm.allowed("-Dquern.native.dir=" + folder, "-Dquern.cuda.device=" + value)
             .run(PrintedProbe.class);
-    assertTrue(lines.contains("cuda: unavailable: quern.cuda.device is 'first'"), lines);
+    assertTrue(lines.contains("cuda: " + refused), lines);
+    lines =
+        ForkedJvm.allowed("-Dquern.emulation=", "-Dquern.cuda.device=" + value)
+            .run(PrintedProbe.class);
+    assertTrue(lines.contains("cuda: unavailable: the emulation takes its place"), lines);
+    assertTrue(lines.contains("emulated: " + refused), lines);
+  }
+
+  /** The property decides for those alone who name no ordinal. */
+  @Test
+  void eachOrdinalIsProbedByItself() throws Exception {
+    String lines =
+        ForkedJvm.allowed("-Dquern.native.dir=" + folder, "-Dquern.cuda.device=7")
+            .with(Map.of("STUB_DEVICES", "2"))
+            .run(Ordinals.class);
+    assertTrue(lines.contains("7: {CUDA=Unavailable[reason=there is no device 7"), lines);
+    assertTrue(lines.contains("1: {CUDA=Available["), lines);
+    assertTrue(lines.contains("2: {CUDA=Unavailable[reason=there is no device 2"), lines);
+  }
+
+  /** The main class of {@link #eachOrdinalIsProbedByItself}. */
+  static final class Ordinals {
+    public static void main(String[] arguments) {
+      for (int ordinal : new int[] {CudaProbe.ordinal(), 1, 2}) {
+        System.out.println(ordinal + ": " + CudaProbe.probe(ordinal));
+      }
+    }
   }
 
   private static void assertProbe(Map<String, String> answers, String... parts) throws Exception {
