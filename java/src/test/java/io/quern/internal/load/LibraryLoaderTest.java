@@ -5,13 +5,22 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
+import com.fasterxml.jackson.core.JsonFactory;
+import io.quern.Backends;
 import io.quern.bindings.quern.QuernAbi;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.attribute.PosixFilePermission;
+import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Set;
+import java.util.jar.JarOutputStream;
+import java.util.jar.Manifest;
+import java.util.stream.Collectors;
 import java.util.stream.Stream;
+import java.util.zip.ZipEntry;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -66,6 +75,23 @@ class LibraryLoaderTest {
         probe(PROPERTY + folder),
         "no libcudart.so.13 in %s, which has libcudart.so.12".formatted(folder),
         "libcudart.so.13");
+  }
+
+  @Test
+  void aFolderThatCannotBeListed() throws Exception {
+    stubs();
+    Files.delete(folder.resolve("libcudart.so.13"));
+    Set<PosixFilePermission> permissions = Files.getPosixFilePermissions(folder);
+    Files.setPosixFilePermissions(folder, PosixFilePermissions.fromString("--x------"));
+    try {
+      assumeTrue(!Files.isReadable(folder), "this user reads what nobody may");
+      assertUnavailable(
+          probe(PROPERTY + folder),
+          "no libcudart.so.13 in %s, which cannot be read".formatted(folder),
+          "libcudart.so.13");
+    } finally {
+      Files.setPosixFilePermissions(folder, permissions);
+    }
   }
 
   @Test
@@ -168,6 +194,44 @@ class LibraryLoaderTest {
     try (Stream<Path> left = Files.list(temporary)) {
       assertEquals(List.of(), left.toList());
     }
+  }
+
+  /** The native jar is no module that another one requires: the hint says what resolves it. */
+  @Test
+  void asModules() throws Exception {
+    Path resources = classPathStubs();
+    Path modules = Files.createDirectory(folder.resolve("modules"));
+    Manifest manifest = new Manifest();
+    manifest.getMainAttributes().putValue("Manifest-Version", "1.0");
+    manifest.getMainAttributes().putValue("Automatic-Module-Name", "io.quern.natives.linux.x86_64");
+    try (JarOutputStream jar =
+        new JarOutputStream(Files.newOutputStream(modules.resolve("natives.jar")), manifest)) {
+      for (String name : List.of("libcudart.so.13", "libquern.so")) {
+        jar.putNextEntry(new ZipEntry(RESOURCES + "/" + name));
+        Files.copy(resources.resolve(name), jar);
+      }
+    }
+    String path =
+        Stream.of(Backends.class, QuernAbi.class, JsonFactory.class)
+            .map(LibraryLoaderTest::origin)
+            .collect(Collectors.joining(":", "--module-path=" + modules + ":", ""));
+    String[] flags = {
+      path,
+      "--patch-module=io.quern=" + origin(PrintedProbe.class),
+      "--add-modules=io.quern,jdk.incubator.vector",
+      "--enable-native-access=io.quern,io.quern.bindings"
+    };
+    assertUnavailable(
+        new ForkedJvm(flags).run(PrintedProbe.class),
+        "no native library",
+        "on the module path add --add-modules io.quern.natives.linux.x86_64");
+    flags[2] += ",io.quern.natives.linux.x86_64";
+    String lines = new ForkedJvm(flags).run(PrintedProbe.class);
+    assertTrue(lines.contains("cuda: available: "), lines);
+  }
+
+  private static String origin(Class<?> type) {
+    return type.getProtectionDomain().getCodeSource().getLocation().getPath();
   }
 
   @Test
