@@ -79,11 +79,20 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
       }
     }
 
+    private void store(Tile tile, boolean straight, int at, long target, int count) {
+      if (straight) {
+        tile.storeWidenedBf16(at, out, target, count);
+      } else {
+        tile.store(to, tile.floats, at, out, target, count);
+      }
+    }
+
     /** Converts {@code width} columns, from {@code column} on, of a range of rows. */
     private void convert(Tile tile, long first, long end, long column, int width) {
       int capacity = Tile.CAPACITY / width;
       long read = column * from.byteSize();
       long write = column * to.byteSize();
+      boolean straight = from == DType.BF16 && to == DType.F32;
       boolean dense = outStride == (long) width * to.byteSize();
       for (long i = first; i < end; ) {
         // A batch is consecutive output rows; one that is skipped ends it.
@@ -102,13 +111,15 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
             tile.loadZero(from, rows++ * width, width);
           }
         }
-        tile.widen(from, rows * width);
-        tile.round(to, tile.floats, rows * width);
+        if (!straight) {
+          tile.widen(from, rows * width);
+          tile.round(to, tile.floats, rows * width);
+        }
         if (dense) {
-          tile.store(to, tile.floats, 0, out, i * outStride, rows * width);
+          store(tile, straight, 0, i * outStride, rows * width);
         } else {
           for (int r = 0; r < rows; r++) {
-            tile.store(to, tile.floats, r * width, out, (i + r) * outStride + write, width);
+            store(tile, straight, r * width, (i + r) * outStride + write, width);
           }
         }
         i += rows + (skip ? 1 : 0);

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.quern.DType;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
@@ -70,6 +71,26 @@ final class Tile {
       case F16 -> widenF16(halves, floats, count);
       case BF16 -> widenBf16(halves, floats, count);
       default -> throw new AssertionError(dtype);
+    }
+  }
+
+  /**
+   * Widens {@code count} loaded BF16 from {@code at} straight into memory, which saves a pass; for
+   * F16, which C2 does not vectorise into memory, it would not.
+   */
+  void storeWidenedBf16(int at, MemorySegment out, long target, int count) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      ((IntVector)
+              ShortVector.fromArray(Species.HALF_SHORT, halves, at + i)
+                  .convertShape(VectorOperators.ZERO_EXTEND_S2I, Species.INT, 0))
+          .lanewise(VectorOperators.LSHL, BF16_SHIFT)
+          .reinterpretAsFloats()
+          .intoMemorySegment(out, target + (long) i * Float.BYTES, ByteOrder.nativeOrder());
+    }
+    for (; i < count; i++) {
+      float value = Float.intBitsToFloat(halves[at + i] << BF16_SHIFT);
+      out.set(JAVA_FLOAT, target + (long) i * Float.BYTES, value);
     }
   }
 
