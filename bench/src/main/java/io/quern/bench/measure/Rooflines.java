@@ -45,10 +45,10 @@ public record Rooflines(int threads, double copy, double read, double randomRows
   private static final int PASSES = 5;
 
   /**
-   * Passes go piece by piece, so that the JIT compiler meets many short calls and not one long
-   * loop.
+   * Passes go piece by piece, so that the JIT compiler meets several calls and not one long loop;
+   * pieces are long enough for the JVM's way of copying large blocks.
    */
-  private static final long PIECE_BYTES = 1 << 20;
+  private static final long PIECE_BYTES = 32 << 20;
 
   private static final int WARM_UP_PASSES = 3;
   private static final VectorSpecies<Long> LONGS = LongVector.SPECIES_PREFERRED;
