@@ -81,7 +81,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
 
     private void store(Tile tile, boolean straight, int at, long target, int count) {
       if (straight) {
-        tile.storeWidenedBf16(at, out, target, count);
+        tile.storeWidened(from, at, out, target, count);
       } else {
         tile.store(to, tile.floats, at, out, target, count);
       }
@@ -92,7 +92,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
       int capacity = Tile.CAPACITY / width;
       long read = column * from.byteSize();
       long write = column * to.byteSize();
-      boolean straight = from == DType.BF16 && to == DType.F32;
+      boolean straight = to == DType.F32;
       boolean dense = outStride == (long) width * to.byteSize();
       for (long i = first; i < end; ) {
         // A batch is consecutive output rows; one that is skipped ends it.

@@ -19,8 +19,8 @@ import jdk.incubator.vector.VectorOperators;
  *
  * <p>Rows from memory are first copied here, many in a row, and only then computed on: the copies
  * overlap their cache misses, where a loop that converts as it loads waits for each row (3 times
- * slower at 256-byte rows from DRAM). The arrays are on the heap because C2 vectorises the
- * conversions of F16 only there.
+ * slower at 256-byte rows from DRAM). The arrays are on the heap, where C2 vectorises plain loops
+ * that convert F16.
  */
 final class Tile {
   /**
@@ -32,6 +32,14 @@ final class Tile {
   private static final byte[] ZEROS = new byte[4096];
 
   private static final int BF16_SHIFT = 16;
+
+  /**
+   * The difference of the exponents' biases, of the mantissas' widths, and of the signs' places.
+   */
+  private static final int F16_BIAS = 127 - 15;
+
+  private static final int F16_MANTISSA_SHIFT = 23 - 10;
+  private static final int F16_SIGN_SHIFT = 31 - 15;
   private static final int BF16_QUIET = 0x40;
 
   /** Rows as F32, densely. */
@@ -75,10 +83,53 @@ final class Tile {
   }
 
   /**
-   * Widens {@code count} loaded BF16 from {@code at} straight into memory, which saves a pass; for
-   * F16, which C2 does not vectorise into memory, it would not.
+   * Widens {@code count} loaded halves from {@code at} straight into memory, which saves a pass.
    */
-  void storeWidenedBf16(int at, MemorySegment out, long target, int count) {
+  void storeWidened(DType dtype, int at, MemorySegment out, long target, int count) {
+    if (dtype == DType.F16) {
+      storeWidenedF16(halves, at, out, target, count);
+    } else {
+      storeWidenedBf16(halves, at, out, target, count);
+    }
+  }
+
+  /**
+   * Moves exponent and mantissa into place and corrects the exponent's bias. A subnormal becomes
+   * the mantissa of a float around 2^-14, from which 2^-14 is subtracted, exactly; an infinity or
+   * NaN gets the largest exponent.
+   */
+  private static void storeWidenedF16(
+      short[] halves, int at, MemorySegment out, long target, int count) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      IntVector bits =
+          (IntVector)
+              ShortVector.fromArray(Species.HALF_SHORT, halves, at + i)
+                  .convertShape(VectorOperators.ZERO_EXTEND_S2I, Species.INT, 0);
+      IntVector magnitude = bits.and(0x7fff).lanewise(VectorOperators.LSHL, F16_MANTISSA_SHIFT);
+      IntVector sign = bits.and(0x8000).lanewise(VectorOperators.LSHL, F16_SIGN_SHIFT);
+      VectorMask<Integer> subnormal = magnitude.compare(VectorOperators.LT, 1 << 23);
+      VectorMask<Integer> special = magnitude.compare(VectorOperators.GE, 31 << 23);
+      IntVector normal = magnitude.add(F16_BIAS << 23).add(F16_BIAS << 23, special);
+      IntVector small =
+          magnitude
+              .add((F16_BIAS + 1) << 23)
+              .reinterpretAsFloats()
+              .sub(0x1p-14f)
+              .reinterpretAsInts();
+      normal
+          .blend(small, subnormal)
+          .or(sign)
+          .reinterpretAsFloats()
+          .intoMemorySegment(out, target + (long) i * Float.BYTES, ByteOrder.nativeOrder());
+    }
+    for (; i < count; i++) {
+      out.set(JAVA_FLOAT, target + (long) i * Float.BYTES, Float.float16ToFloat(halves[at + i]));
+    }
+  }
+
+  private static void storeWidenedBf16(
+      short[] halves, int at, MemorySegment out, long target, int count) {
     int i = 0;
     for (; i <= count - Species.LANES; i += Species.LANES) {
       ((IntVector)
