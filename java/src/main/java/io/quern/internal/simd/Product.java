@@ -1,0 +1,308 @@
+package io.quern.internal.simd;
+
+import java.util.Arrays;
+import jdk.incubator.vector.FloatVector;
+import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.VectorMask;
+import jdk.incubator.vector.VectorOperators;
+
+/**
+ * {@code out[i, j] = Σ_k left[i, k] · right[j, k]}: every element one chain of fma over k
+ * ascending, from +0 (rule 3), however the work is cut. Both operands are packed into panels first:
+ * {@link #ROWS} rows of the left or {@link #COLUMNS} rows of the right one, element k of all of
+ * them side by side.
+ *
+ * <p>A tile of ROWS × COLUMNS sums stays in registers while k runs. Tiles go through blocks of
+ * {@link #BLOCK_ROWS} left rows and {@link #BLOCK_PANELS} right panels, which stay in the
+ * second-level cache.
+ */
+final class Product {
+  private static final int LANES = Species.LANES;
+
+  /** As many sums as registers hold: 24 of 32 at 512 bit, 12 of 16 below. */
+  static final int ROWS = Species.bits() >= 512 ? 12 : 6;
+
+  /** Rows of the right operand in a panel, which are columns of the result. */
+  static final int COLUMNS = 2 * LANES;
+
+  /** Left rows of a block; a multiple of {@link #ROWS}. */
+  static final int BLOCK_ROWS = 96;
+
+  /** Right panels of a block. */
+  static final int BLOCK_PANELS = 4;
+
+  private static final int[] LANE = new int[LANES];
+
+  static {
+    Arrays.setAll(LANE, i -> i);
+  }
+
+  private Product() {}
+
+  /** Panels that {@code rows} left rows fill. */
+  static int leftPanels(int rows) {
+    return Math.ceilDiv(rows, ROWS);
+  }
+
+  /** Panels that {@code rows} right rows fill. */
+  static int rightPanels(int rows) {
+    return Math.ceilDiv(rows, COLUMNS);
+  }
+
+  /**
+   * Puts a row of {@code depth} elements into its place in a panel.
+   *
+   * @param width {@link #ROWS} or {@link #COLUMNS}
+   * @param at the panel's first element plus the row's number in it
+   */
+  static void pack(float[] row, int from, int depth, float[] panels, int at, int width) {
+    for (int k = 0; k < depth; k++) {
+      panels[at] = row[from + k];
+      at += width;
+    }
+  }
+
+  /**
+   * Fills a row's place in a panel with one value: what is beyond the last row, or shall not be
+   * found.
+   */
+  static void fill(float value, int depth, float[] panels, int at, int width) {
+    for (int k = 0; k < depth; k++) {
+      panels[at] = value;
+      at += width;
+    }
+  }
+
+  /**
+   * The product of packed operands.
+   *
+   * @param out row-major, with room for whole panels
+   * @param stride elements from one row of {@code out} to the next, at least {@code rightPanels ·
+   *     COLUMNS}
+   */
+  static void multiply(
+      float[] left,
+      int leftPanels,
+      float[] right,
+      int rightPanels,
+      int depth,
+      float[] out,
+      int stride) {
+    int blockPanels = BLOCK_ROWS / ROWS;
+    for (int firstLeft = 0; firstLeft < leftPanels; firstLeft += blockPanels) {
+      int endLeft = Math.min(leftPanels, firstLeft + blockPanels);
+      for (int firstRight = 0; firstRight < rightPanels; firstRight += BLOCK_PANELS) {
+        int endRight = Math.min(rightPanels, firstRight + BLOCK_PANELS);
+        for (int l = firstLeft; l < endLeft; l++) {
+          for (int r = firstRight; r < endRight; r++) {
+            int at = l * ROWS * stride + r * COLUMNS;
+            tile(left, l * ROWS * depth, right, r * COLUMNS * depth, depth, out, at, stride);
+          }
+        }
+      }
+    }
+  }
+
+  /**
+   * One tile: a left panel that begins at {@code l} times a right panel that begins at {@code r}.
+   */
+  static void tile(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    if (ROWS == 12) {
+      tile12(left, l, right, r, depth, out, at, stride);
+    } else {
+      tile6(left, l, right, r, depth, out, at, stride);
+    }
+  }
+
+  /**
+   * Takes a tile's columns into the best of each of its rows. A lane keeps the first of equals; NaN
+   * is never better.
+   *
+   * @param tile ROWS × COLUMNS
+   * @param column the number of the tile's first column
+   * @param best values and
+   * @param index columns, LANES of each for a row, from {@code at} on
+   */
+  static void best(float[] tile, int column, float[] best, int[] index, int at) {
+    IntVector first = IntVector.fromArray(Species.INT, LANE, 0).add(column);
+    IntVector second = first.add(LANES);
+    for (int from = 0; from < ROWS * COLUMNS; from += COLUMNS) {
+      FloatVector value = FloatVector.fromArray(Species.FLOAT, best, at);
+      IntVector where = IntVector.fromArray(Species.INT, index, at);
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, tile, from);
+      VectorMask<Float> better = x.compare(VectorOperators.GT, value);
+      value = value.blend(x, better);
+      where = where.blend(first, better.cast(Species.INT));
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, tile, from + LANES);
+      better = y.compare(VectorOperators.GT, value);
+      value.blend(y, better).intoArray(best, at);
+      where.blend(second, better.cast(Species.INT)).intoArray(index, at);
+      at += LANES;
+    }
+  }
+
+  /** 12 rows; all sums stay in registers. */
+  private static void tile12(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    FloatVector s0 = FloatVector.zero(Species.FLOAT);
+    FloatVector t0 = s0;
+    FloatVector s1 = s0;
+    FloatVector t1 = s0;
+    FloatVector s2 = s0;
+    FloatVector t2 = s0;
+    FloatVector s3 = s0;
+    FloatVector t3 = s0;
+    FloatVector s4 = s0;
+    FloatVector t4 = s0;
+    FloatVector s5 = s0;
+    FloatVector t5 = s0;
+    FloatVector s6 = s0;
+    FloatVector t6 = s0;
+    FloatVector s7 = s0;
+    FloatVector t7 = s0;
+    FloatVector s8 = s0;
+    FloatVector t8 = s0;
+    FloatVector s9 = s0;
+    FloatVector t9 = s0;
+    FloatVector s10 = s0;
+    FloatVector t10 = s0;
+    FloatVector s11 = s0;
+    FloatVector t11 = s0;
+    for (int k = 0; k < depth; k++) {
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
+      FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
+      s0 = a.fma(x, s0);
+      t0 = a.fma(y, t0);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      s1 = a.fma(x, s1);
+      t1 = a.fma(y, t1);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      s2 = a.fma(x, s2);
+      t2 = a.fma(y, t2);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      s3 = a.fma(x, s3);
+      t3 = a.fma(y, t3);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      s4 = a.fma(x, s4);
+      t4 = a.fma(y, t4);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      s5 = a.fma(x, s5);
+      t5 = a.fma(y, t5);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 6]);
+      s6 = a.fma(x, s6);
+      t6 = a.fma(y, t6);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 7]);
+      s7 = a.fma(x, s7);
+      t7 = a.fma(y, t7);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 8]);
+      s8 = a.fma(x, s8);
+      t8 = a.fma(y, t8);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 9]);
+      s9 = a.fma(x, s9);
+      t9 = a.fma(y, t9);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 10]);
+      s10 = a.fma(x, s10);
+      t10 = a.fma(y, t10);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 11]);
+      s11 = a.fma(x, s11);
+      t11 = a.fma(y, t11);
+      l += 12;
+      r += COLUMNS;
+    }
+    s0.intoArray(out, at);
+    t0.intoArray(out, at + LANES);
+    at += stride;
+    s1.intoArray(out, at);
+    t1.intoArray(out, at + LANES);
+    at += stride;
+    s2.intoArray(out, at);
+    t2.intoArray(out, at + LANES);
+    at += stride;
+    s3.intoArray(out, at);
+    t3.intoArray(out, at + LANES);
+    at += stride;
+    s4.intoArray(out, at);
+    t4.intoArray(out, at + LANES);
+    at += stride;
+    s5.intoArray(out, at);
+    t5.intoArray(out, at + LANES);
+    at += stride;
+    s6.intoArray(out, at);
+    t6.intoArray(out, at + LANES);
+    at += stride;
+    s7.intoArray(out, at);
+    t7.intoArray(out, at + LANES);
+    at += stride;
+    s8.intoArray(out, at);
+    t8.intoArray(out, at + LANES);
+    at += stride;
+    s9.intoArray(out, at);
+    t9.intoArray(out, at + LANES);
+    at += stride;
+    s10.intoArray(out, at);
+    t10.intoArray(out, at + LANES);
+    at += stride;
+    s11.intoArray(out, at);
+    t11.intoArray(out, at + LANES);
+  }
+
+  /** 6 rows; all sums stay in registers. */
+  private static void tile6(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    FloatVector s0 = FloatVector.zero(Species.FLOAT);
+    FloatVector t0 = s0;
+    FloatVector s1 = s0;
+    FloatVector t1 = s0;
+    FloatVector s2 = s0;
+    FloatVector t2 = s0;
+    FloatVector s3 = s0;
+    FloatVector t3 = s0;
+    FloatVector s4 = s0;
+    FloatVector t4 = s0;
+    FloatVector s5 = s0;
+    FloatVector t5 = s0;
+    for (int k = 0; k < depth; k++) {
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
+      FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
+      s0 = a.fma(x, s0);
+      t0 = a.fma(y, t0);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      s1 = a.fma(x, s1);
+      t1 = a.fma(y, t1);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      s2 = a.fma(x, s2);
+      t2 = a.fma(y, t2);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      s3 = a.fma(x, s3);
+      t3 = a.fma(y, t3);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      s4 = a.fma(x, s4);
+      t4 = a.fma(y, t4);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      s5 = a.fma(x, s5);
+      t5 = a.fma(y, t5);
+      l += 6;
+      r += COLUMNS;
+    }
+    s0.intoArray(out, at);
+    t0.intoArray(out, at + LANES);
+    at += stride;
+    s1.intoArray(out, at);
+    t1.intoArray(out, at + LANES);
+    at += stride;
+    s2.intoArray(out, at);
+    t2.intoArray(out, at + LANES);
+    at += stride;
+    s3.intoArray(out, at);
+    t3.intoArray(out, at + LANES);
+    at += stride;
+    s4.intoArray(out, at);
+    t4.intoArray(out, at + LANES);
+    at += stride;
+    s5.intoArray(out, at);
+    t5.intoArray(out, at + LANES);
+  }
+}

@@ -1,0 +1,110 @@
+package io.quern.internal.simd;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+
+import java.util.Arrays;
+import java.util.Random;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/**
+ * The packed product against one chain of fma an element, and its best columns against a search.
+ */
+@Tag("parity")
+class ProductTest {
+  private static final int[][] SHAPES = {
+    {1, 1, 1}, {5, 7, 3}, {12, 32, 16}, {13, 33, 64}, {99, 98, 64}, {200, 300, 5}, {97, 1, 0}
+  };
+
+  @Test
+  void everyElementIsOneChain() {
+    for (int[] shape : SHAPES) {
+      int rows = shape[0];
+      int columns = shape[1];
+      int depth = shape[2];
+      Random random = new Random(rows);
+      float[] a = values(random, rows * depth);
+      float[] b = values(random, columns * depth);
+      float[] left = packed(a, rows, depth, Product.ROWS, 0);
+      float[] right = packed(b, columns, depth, Product.COLUMNS, Float.NaN);
+      int stride = Product.rightPanels(columns) * Product.COLUMNS;
+      float[] out = new float[Product.leftPanels(rows) * Product.ROWS * stride];
+      Product.multiply(
+          left, Product.leftPanels(rows), right, Product.rightPanels(columns), depth, out, stride);
+      for (int i = 0; i < rows; i++) {
+        for (int j = 0; j < columns; j++) {
+          assertEquals(
+              Float.floatToIntBits(chain(a, i, b, j, depth)),
+              Float.floatToIntBits(out[i * stride + j]),
+              Arrays.toString(shape));
+        }
+      }
+    }
+  }
+
+  @Test
+  void theFirstOfEqualColumnsIsBestAndNaNNever() {
+    int columns = 3 * Product.COLUMNS;
+    Random random = new Random(1);
+    float[] best = new float[Product.ROWS * Species.LANES];
+    int[] index = new int[best.length];
+    float[][] rows = new float[Product.ROWS][columns];
+    Arrays.fill(best, -2);
+    for (float[] row : rows) {
+      for (int j = 0; j < columns; j++) {
+        row[j] = random.nextInt(8) == 0 ? Float.NaN : random.nextInt(5) - 4;
+      }
+    }
+    float[] tile = new float[Product.ROWS * Product.COLUMNS];
+    for (int column = 0; column < columns; column += Product.COLUMNS) {
+      for (int i = 0; i < Product.ROWS; i++) {
+        System.arraycopy(rows[i], column, tile, i * Product.COLUMNS, Product.COLUMNS);
+      }
+      Product.best(tile, column, best, index, 0);
+    }
+    for (int i = 0; i < Product.ROWS; i++) {
+      for (int lane = 0; lane < Species.LANES; lane++) {
+        float expected = -2;
+        int expectedIndex = 0;
+        for (int j = lane; j < columns; j += Species.LANES) {
+          if (rows[i][j] > expected) {
+            expected = rows[i][j];
+            expectedIndex = j;
+          }
+        }
+        assertEquals(expected, best[i * Species.LANES + lane]);
+        assertEquals(expectedIndex, index[i * Species.LANES + lane]);
+      }
+    }
+  }
+
+  private static float[] values(Random random, int count) {
+    float[] values = new float[count];
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) random.nextGaussian();
+    }
+    return values;
+  }
+
+  private static float[] packed(float[] rows, int count, int depth, int width, float padding) {
+    int panels = Math.ceilDiv(count, width);
+    float[] packed = new float[panels * width * depth];
+    for (int i = 0; i < panels * width; i++) {
+      int at = i / width * width * depth + i % width;
+      if (i < count) {
+        Product.pack(rows, i * depth, depth, packed, at, width);
+      } else {
+        Product.fill(padding, depth, packed, at, width);
+      }
+    }
+    return packed;
+  }
+
+  private static float chain(float[] a, int i, float[] b, int j, int depth) {
+    float sum = 0;
+    for (int k = 0; k < depth; k++) {
+      sum = Math.fma(a[i * depth + k], b[j * depth + k], sum);
+    }
+    return sum;
+  }
+}
