@@ -62,6 +62,55 @@ final class Check {
     }
   }
 
+  /** A dense matrix of that many rows and columns. */
+  static void matrix(String op, String operand, Buffer buffer, long rows, long columns) {
+    if (buffer.shape().rank() != 2
+        || buffer.shape().dim(0) != rows
+        || buffer.shape().dim(1) != columns) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [%d, %d]"
+              .formatted(op, operand, buffer.shape(), rows, columns));
+    }
+    dense(op, operand, buffer);
+  }
+
+  /** An operand that is written. */
+  static void output(String op, String operand, Buffer buffer, DType dtype, Device device) {
+    operand(op, operand, buffer, dtype, device);
+    writable(op, operand, buffer);
+  }
+
+  /** Rows of {@code dim} elements, one for each token: [batch, tokens, dim] or [batch · tokens, dim]. */
+  static void tokens(String op, String operand, Buffer buffer, long batch, long tokens, long dim) {
+    Shape shape = buffer.shape();
+    boolean fits =
+        shape.rank() == 3
+            ? shape.dim(0) == batch && shape.dim(1) == tokens
+            : shape.rank() == 2 && shape.dim(0) == batch * tokens;
+    if (!fits || shape.last() != dim) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [%d, %d, %d]"
+              .formatted(op, operand, shape, batch, tokens, dim));
+    }
+  }
+
+  /** Scratch of at least that many bytes; none is needed of 0. */
+  static void workspace(String op, Buffer workspace, long bytes, Device device) {
+    if (workspace == null && bytes > 0) {
+      throw new IllegalArgumentException(
+          "%s: workspace is null, expected %d bytes".formatted(op, bytes));
+    }
+    if (workspace != null) {
+      output(op, "workspace", workspace, DType.U8, device);
+      dense(op, "workspace", workspace);
+      if (workspace.shape().size() < bytes) {
+        throw new IllegalArgumentException(
+            "%s: workspace has %d bytes, expected %d"
+                .formatted(op, workspace.shape().size(), bytes));
+      }
+    }
+  }
+
   /** The output {@code out} and an input share no element. */
   static void disjoint(String op, Buffer out, String operand, Buffer input) {
     disjoint(op, "out", out, operand, input);
@@ -81,6 +130,14 @@ final class Check {
     if (dim < 0 || dim > Integer.MAX_VALUE) {
       throw new IllegalArgumentException(
           "dim is %d, expected 0 to %d".formatted(dim, Integer.MAX_VALUE));
+    }
+  }
+
+  /** Tokens of a batch row, whose numbers are I32. */
+  static void tokenCount(String what, long tokens) {
+    if (tokens < 0 || tokens > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "%s is %d, expected 0 to %d".formatted(what, tokens, Integer.MAX_VALUE));
     }
   }
 
