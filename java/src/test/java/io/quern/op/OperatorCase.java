@@ -15,6 +15,9 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(TokenMatchCases.small());
+    cases.addAll(TokenMergeCases.small());
+    cases.addAll(TokenUnmergeCases.small());
     return cases;
   }
 

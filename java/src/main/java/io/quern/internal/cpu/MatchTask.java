@@ -25,7 +25,7 @@ public abstract class MatchTask extends RowTask {
   private static final int DIGIT_VALUES = 1 << DIGIT_BITS;
 
   /** Scratch of all batch rows, and of each worker. Kept by the stream. */
-  public static final class Scratch {
+  public static final class Lists {
     private final Worker[] workers;
 
     /** Source and then destination tokens of each batch row. */
@@ -35,7 +35,7 @@ public abstract class MatchTask extends RowTask {
     private float[] best = {};
     private int[] index = {};
 
-    public Scratch(int workers) {
+    public Lists(int workers) {
       this.workers = new Worker[workers];
       Arrays.setAll(this.workers, i -> new Worker());
     }
@@ -76,7 +76,7 @@ public abstract class MatchTask extends RowTask {
   }
 
   private TokenMatch.Spec spec;
-  private Scratch scratch;
+  private Lists scratch;
   private MemorySegment order;
   private MemorySegment limits;
   private MemorySegment slot;
@@ -93,8 +93,8 @@ public abstract class MatchTask extends RowTask {
   }
 
   /** Takes a call, or the part of it from batch row {@code first} on. */
-  protected final void take(
-      TokenMatch.Spec spec, TokenMatch.Operands operands, Scratch scratch, int first, int batches) {
+  public final void take(
+      TokenMatch.Spec spec, TokenMatch.Operands operands, Lists scratch, int first, int batches) {
     this.spec = spec;
     this.scratch = scratch;
     this.first = first;

@@ -65,7 +65,7 @@ public abstract class MergeTask extends RowTask {
   }
 
   /** Takes the operands of a call. */
-  protected final void take(TokenMerge.Spec spec, TokenMerge.Operands operands, Lists[] lists) {
+  public final void take(TokenMerge.Spec spec, TokenMerge.Operands operands, Lists[] lists) {
     this.lists = lists;
     slot = HostDevice.segment(TypedMemory.of(operands.slot()));
     size = operands.size() == null ? null : HostDevice.segment(TypedMemory.of(operands.size()));

@@ -24,7 +24,7 @@ public abstract class UnmergeTask extends RowTask {
   }
 
   /** Takes the operands of a call. */
-  protected final void take(TokenUnmerge.Spec spec, TokenUnmerge.Operands operands) {
+  public final void take(TokenUnmerge.Spec spec, TokenUnmerge.Operands operands) {
     slot = HostDevice.segment(TypedMemory.of(operands.slot()));
     y = HostDevice.segment(TypedMemory.of(operands.y()));
     out = HostDevice.segment(TypedMemory.of(operands.out()));

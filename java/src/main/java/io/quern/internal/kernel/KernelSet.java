@@ -5,6 +5,12 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param tokenMatch kernels of {@code TokenMatch}
+ * @param tokenMerge kernels of {@code TokenMerge}
+ * @param tokenUnmerge kernels of {@code TokenUnmerge}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag,
+    TokenMatchKernel.Factory tokenMatch,
+    TokenMergeKernel.Factory tokenMerge,
+    TokenUnmergeKernel.Factory tokenUnmerge) {}

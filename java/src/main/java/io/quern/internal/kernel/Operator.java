@@ -3,7 +3,10 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  TOKEN_MATCH("TokenMatch"),
+  TOKEN_MERGE("TokenMerge"),
+  TOKEN_UNMERGE("TokenUnmerge");
 
   private final String className;
 

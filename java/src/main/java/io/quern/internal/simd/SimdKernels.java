@@ -10,6 +10,9 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdTokenMatch(spec),
+        (device, spec) -> new SimdTokenMerge(spec),
+        (device, spec) -> new SimdTokenUnmerge(spec));
   }
 }

@@ -50,7 +50,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
       task.take(
           spec,
           operands,
-          host.kept(MatchTask.Scratch.class, MatchTask.Scratch::new),
+          host.kept(MatchTask.Lists.class, MatchTask.Lists::new),
           (int) first,
           batches);
       TypedMemory memory = TypedMemory.of(operands.metric());

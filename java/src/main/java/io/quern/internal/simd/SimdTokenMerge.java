@@ -65,6 +65,9 @@ final class SimdTokenMerge implements TokenMergeKernel {
         Tile.storeZeros(out, target, (long) dim * dtype.byteSize());
         return;
       }
+      if (dim == 0) {
+        return; // rows without elements have no place in memory
+      }
       if (count == 1) {
         long source = (first + list[start]) * stride;
         if (dtype == DType.F32) {

@@ -1,0 +1,315 @@
+package io.quern.op;
+
+import io.quern.DType;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * Token merging once more, written from its documentation on Java arrays. Shares no code with any back end.
+ */
+final class MergingReference {
+  private MergingReference() {}
+
+  /** What {@link TokenMatch} finds in one batch row. */
+  private record Match(int[] slot, float[] similarity, int count) {}
+
+  static Outcome match(TokenMatchCases.Case of) {
+    TokenMatchCases.Inputs in = of.inputs();
+    int tokens = (int) of.spec().tokens();
+    int batch = of.batch();
+    ByteBuffer slot = bytes(batch * tokens * Integer.BYTES);
+    ByteBuffer similarity = bytes(batch * tokens * Float.BYTES);
+    ByteBuffer count = bytes(batch * Integer.BYTES);
+    for (int b = 0; b < batch; b++) {
+      Match match = match(of.spec(), in, b);
+      for (int n = 0; n < tokens; n++) {
+        slot.putInt(match.slot[n]);
+        similarity.putFloat(match.similarity[n]);
+      }
+      count.putInt(match.count);
+    }
+    List<Outcome.Output> outputs = new ArrayList<>();
+    outputs.add(new Outcome.Output("slot", DType.I32, slot.array()));
+    if (of.full()) {
+      outputs.add(new Outcome.Output("similarity", DType.F32, similarity.array()));
+      outputs.add(new Outcome.Output("count", DType.I32, count.array()));
+    }
+    return new Outcome(outputs, null);
+  }
+
+  private static Match match(TokenMatch.Spec spec, TokenMatchCases.Inputs in, int batch) {
+    int tokens = (int) spec.tokens();
+    int[] slot = new int[tokens];
+    float[] similarity = new float[tokens];
+    int limit = in.limits() == null ? Integer.MAX_VALUE : (int) in.limits()[batch];
+    if (spec.isIdentity() || limit <= 0) {
+      for (int n = 0; n < tokens; n++) {
+        slot[n] = n;
+        similarity[n] = 1;
+      }
+      return new Match(slot, similarity, tokens);
+    }
+    List<Integer> order = new ArrayList<>();
+    for (int n = 0; n < tokens; n++) {
+      boolean given = in.order() != null && !(spec.scheme() instanceof MergeScheme.Grid);
+      order.add(given ? (int) in.order()[batch * tokens + n] : n);
+    }
+    List<Integer> sources = new ArrayList<>();
+    List<Integer> destinations = new ArrayList<>();
+    boolean protectsFirst = false; // the first destination
+    boolean protectsSource = false; // the first source
+    boolean byToken = false;
+    boolean distill = false;
+    switch (spec.scheme()) {
+      case MergeScheme.Bipartite(boolean classToken, boolean distillToken) -> {
+        order.forEach(n -> (n % 2 == 0 ? sources : destinations).add(n));
+        protectsSource = classToken;
+        protectsFirst = distillToken;
+        byToken = classToken;
+        distill = distillToken;
+      }
+      case MergeScheme.EveryKth(long k) -> {
+        for (int n = 0; n < tokens - tokens % k; n++) {
+          (n % k == k - 1 ? destinations : sources).add(n);
+        }
+      }
+      case MergeScheme.Permuted(long merged) -> {
+        sources.addAll(order.subList(0, (int) merged));
+        destinations.addAll(order.subList((int) merged, tokens));
+      }
+      case MergeScheme.HeadTail(long prune, long keep, boolean classToken) -> {
+        int kept = (int) Math.min(prune, tokens);
+        int left = (int) Math.min(keep, kept);
+        destinations.addAll(order.subList(0, left));
+        sources.addAll(order.subList(left, kept));
+        protectsFirst = classToken;
+      }
+      case MergeScheme.Grid grid -> {
+        for (int line = 0; line < grid.height() / grid.strideY(); line++) {
+          for (int cell = 0; cell < grid.width() / grid.strideX(); cell++) {
+            long offset = in.order() == null ? 0 : in.order()[line * (grid.width() / grid.strideX()) + cell];
+            int inside = offset < 0 || offset >= (long) grid.strideX() * grid.strideY() ? 0 : (int) offset;
+            destinations.add(
+                (line * grid.strideY() + inside / grid.strideX()) * grid.width()
+                    + cell * grid.strideX()
+                    + inside % grid.strideX());
+          }
+        }
+        destinations.sort(null);
+        order.stream().filter(n -> !destinations.contains(n)).forEach(sources::add);
+      }
+    }
+    if (order.stream().sorted().distinct().filter(n -> n >= 0 && n < tokens).count() != tokens) {
+      java.util.Arrays.fill(slot, -1);
+      return new Match(slot, similarity, 0);
+    }
+
+    int n = sources.size();
+    float[] best = new float[n];
+    int[] to = new int[n];
+    float[][] directions = new float[tokens][];
+    for (int token = 0; token < tokens; token++) {
+      directions[token] = direction(spec, in.metric(), batch * (long) tokens + token);
+    }
+    for (int i = 0; i < n; i++) {
+      best[i] = -2;
+      to[i] = protectsFirst ? 1 : 0;
+      for (int j = to[i]; j < destinations.size(); j++) {
+        float value = 0;
+        for (int k = 0; k < spec.dim(); k++) {
+          value = Math.fma(directions[sources.get(i)][k], directions[destinations.get(j)][k], value);
+        }
+        if (value > best[i]) {
+          best[i] = value;
+          to[i] = j;
+        }
+      }
+    }
+    if (protectsSource && n > 0) {
+      best[0] = Float.NEGATIVE_INFINITY;
+    }
+    List<Integer> ranked = new ArrayList<>(IntStream.range(0, n).boxed().toList());
+    boolean selects = spec.scheme() instanceof MergeScheme.Bipartite || spec.scheme() instanceof MergeScheme.Grid;
+    int merged = n;
+    if (selects) {
+      ranked.sort(Comparator.comparing((Integer i) -> -(best[i] + 0.0f) + 0.0f).thenComparing(i -> i));
+      merged = 0;
+      while (merged < Math.min(limit, spec.merges()) && best[ranked.get(merged)] > spec.threshold()) {
+        merged++;
+      }
+    }
+    List<Integer> mergedSources = ranked.subList(0, merged);
+    List<Integer> unmerged = new ArrayList<>(ranked.subList(merged, n));
+    if (byToken) {
+      unmerged.sort(null);
+    }
+    List<Integer> rows = new ArrayList<>();
+    unmerged.forEach(i -> rows.add(sources.get(i)));
+    if (distill) {
+      rows.add(Math.min(1, rows.size()), destinations.getFirst());
+      rows.addAll(destinations.subList(1, destinations.size()));
+    } else {
+      rows.addAll(destinations);
+    }
+    if (spec.order() == TokenOrder.TOKENS) {
+      rows.sort(null);
+    }
+    java.util.Arrays.fill(slot, -1);
+    for (int row = 0; row < rows.size(); row++) {
+      slot[rows.get(row)] = row;
+    }
+    mergedSources.forEach(i -> slot[sources.get(i)] = slot[destinations.get(to[i])]);
+    destinations.forEach(token -> similarity[token] = 1);
+    for (int i = 0; i < n; i++) {
+      similarity[sources.get(i)] = best[i] + 0.0f;
+    }
+    return new Match(slot, similarity, rows.size());
+  }
+
+  private static float[] direction(TokenMatch.Spec spec, RandomRows metric, long row) {
+    int dim = (int) spec.dim();
+    float[] direction = new float[dim];
+    for (int k = 0; k < dim; k++) {
+      direction[k] = EmbeddingReference.decode(spec.metric(), (int) metric.bits(row, k));
+    }
+    float squared = 0;
+    for (int piece = 0; piece < dim; piece += 4096) {
+      float[] partial = new float[64];
+      for (int k = piece; k < Math.min(dim, piece + 4096); k++) {
+        partial[k % 64] = Math.fma(direction[k], direction[k], partial[k % 64]);
+      }
+      for (int half = 32; half > 0; half /= 2) {
+        for (int p = 0; p < half; p++) {
+          partial[p] += partial[p + half];
+        }
+      }
+      squared += partial[0];
+    }
+    float norm = (float) Math.sqrt(squared);
+    for (int k = 0; k < dim; k++) {
+      direction[k] = norm == 0 ? Float.NaN : direction[k] / norm;
+    }
+    return direction;
+  }
+
+  static Outcome merge(TokenMergeCases.Case of) {
+    TokenMergeCases.Inputs in = of.inputs();
+    TokenMerge.Spec spec = of.spec();
+    int dim = (int) spec.dim();
+    Rows out = new Rows(spec.dtype(), of.batch() * spec.merged(), dim, of.strided());
+    ByteBuffer sizes = bytes(of.batch() * (int) spec.merged() * Float.BYTES);
+    for (int row = 0; row < of.batch() * spec.merged(); row++) {
+      int batch = row / (int) spec.merged();
+      List<Integer> members = new ArrayList<>();
+      for (int n = 0; n < spec.tokens(); n++) {
+        int token = batch * (int) spec.tokens() + n;
+        if (in.slot()[token] == row % spec.merged()) {
+          members.add(token);
+        }
+      }
+      float total = members.size() == 1 ? in.sizeOf(members.getFirst()) : 0;
+      for (int chunk = 0; members.size() > 1 && chunk < members.size(); chunk += 64) {
+        float partial = 0;
+        for (int token : members.subList(chunk, Math.min(members.size(), chunk + 64))) {
+          partial += in.sizeOf(token);
+        }
+        total += partial;
+      }
+      sizes.putFloat(members.isEmpty() ? 0 : total < spec.leastSize() ? spec.leastSize() : total);
+      for (int d = 0; d < dim; d++) {
+        if (members.isEmpty()) {
+          out.set(row, d, 0);
+        } else if (members.size() == 1) {
+          out.set(row, d, (int) in.x().bits(members.getFirst(), d));
+        } else {
+          out.set(row, d, EmbeddingReference.encode(spec.dtype(), combined(spec, in, members, d, total)));
+        }
+      }
+    }
+    List<Outcome.Output> outputs = new ArrayList<>();
+    outputs.add(new Outcome.Output("out", spec.dtype(), out.bytes));
+    if (of.sized()) {
+      outputs.add(new Outcome.Output("sizeOut", DType.F32, sizes.array()));
+    }
+    return new Outcome(outputs, null);
+  }
+
+  private static float combined(
+      TokenMerge.Spec spec, TokenMergeCases.Inputs in, List<Integer> members, int d, float total) {
+    float sum = 0;
+    float greatest = Float.NEGATIVE_INFINITY;
+    for (int chunk = 0; chunk < members.size(); chunk += 64) {
+      float partial = 0;
+      for (int token : members.subList(chunk, Math.min(members.size(), chunk + 64))) {
+        float value = EmbeddingReference.decode(spec.dtype(), (int) in.x().bits(token, d));
+        partial =
+            spec.combine() == Combine.WEIGHTED_MEAN
+                ? Math.fma(value, in.sizeOf(token), partial)
+                : partial + value;
+        greatest = Math.max(greatest, value);
+      }
+      sum += partial;
+    }
+    return switch (spec.combine()) {
+      case SUM -> sum;
+      case MEAN -> sum / members.size();
+      case WEIGHTED_MEAN -> sum / total;
+      default -> greatest == 0 ? 0 : greatest;
+    };
+  }
+
+  static Outcome unmerge(TokenUnmergeCases.Case of) {
+    TokenUnmerge.Spec spec = of.spec();
+    int dim = (int) spec.dim();
+    Rows out = new Rows(spec.dtype(), of.batch() * spec.tokens(), dim, of.strided());
+    long[] slot = of.slot();
+    for (int token = 0; token < slot.length; token++) {
+      long row = slot[token];
+      boolean dropped = row < 0 || row >= spec.merged();
+      if (dropped && spec.droppedToFirst()) {
+        row = 0;
+      }
+      boolean zero = spec.merged() == 0 || (dropped && !spec.droppedToFirst());
+      for (int d = 0; d < dim; d++) {
+        long from = token / spec.tokens() * spec.merged() + row;
+        out.set(token, d, zero ? 0 : (int) of.y().bits(from, d));
+      }
+    }
+    return new Outcome(List.of(new Outcome.Output("out", spec.dtype(), out.bytes)), null);
+  }
+
+  /** The memory of an output of rows, poisoned where nothing is written. */
+  private static final class Rows {
+    private final DType dtype;
+    private final int dim;
+    private final boolean strided;
+    private final byte[] bytes;
+
+    Rows(DType dtype, long rows, int dim, boolean strided) {
+      this.dtype = dtype;
+      this.dim = dim;
+      this.strided = strided;
+      bytes =
+          PreparedCase.poison(
+              PreparedCase.elements(strided, io.quern.Shape.of(rows, dim)) * dtype.byteSize());
+    }
+
+    void set(long row, int column, int bits) {
+      int at = (int) PreparedCase.position(strided, row, column, dim) * dtype.byteSize();
+      ByteBuffer buffer = ByteBuffer.wrap(bytes).order(ByteOrder.nativeOrder());
+      if (dtype == DType.F32) {
+        buffer.putInt(at, bits);
+      } else {
+        buffer.putShort(at, (short) bits);
+      }
+    }
+  }
+
+  private static ByteBuffer bytes(int size) {
+    return ByteBuffer.allocate(size).order(ByteOrder.nativeOrder());
+  }
+}

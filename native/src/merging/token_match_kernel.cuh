@@ -1,0 +1,424 @@
+// token_match on raw pointers. Four steps: lists of tokens, their directions, products with the best in
+// passing, slots. Small batch rows take all four in one block and one launch; large ones a launch each. No
+// similarity is stored.
+#ifndef QUERN_MERGING_TOKEN_MATCH_KERNEL_CUH_
+#define QUERN_MERGING_TOKEN_MATCH_KERNEL_CUH_
+
+#include "core/block.cuh"
+#include "core/product.cuh"
+#include "core/row_reduction.cuh"
+#include "quern/merging.h"
+
+namespace quern {
+
+constexpr int kMatchThreads = kProductThreads;
+constexpr float kLeastSimilarity = -2.0f;  // what counts for a similarity that is not above it
+constexpr int kSharedSortBits = 12;        // up to so many keys are sorted in shared memory, 32 KiB
+
+struct TokenMatchArguments {
+  const char* metric;
+  const int32_t* order;
+  const int32_t* limits;
+  int32_t* slot;
+  float* similarity;
+  int32_t* count;
+  // Workspace. Lists hold the sources, then the destinations, of each batch row.
+  unsigned long long* best;  // [batch, sources]
+  unsigned long long* keys;  // [batch, 2^sort_bits], null where they are sorted in shared memory
+  float* directions;         // [batch, listed, dim]
+  int32_t* lists;            // [batch, listed]
+  int32_t* index;            // [batch, sources]
+  int32_t* valid;            // [batch]
+  int64_t batch;
+  int64_t dim;
+  int64_t stride;  // bytes
+  int64_t width;
+  int64_t stride_x;
+  int64_t stride_y;
+  int64_t columns;  // cells of a line of the grid
+  int64_t k;
+  int32_t tokens;
+  int32_t sources;
+  int32_t destinations;
+  int32_t merges;
+  int32_t first_destination;  // that may be merged into
+  int32_t scheme;
+  int32_t token_order;
+  int32_t class_token;
+  int32_t distill_token;
+  int32_t sort_bits;
+  int32_t selects;
+  int32_t identity;
+  int32_t wide_metric;  // 1 where rows can be read four elements at a time
+  float threshold;
+};
+
+// The order of floats as the order of unsigned numbers; zeros are +0, there are no NaNs.
+inline __device__ unsigned int ascending_bits(float value) {
+  const unsigned int bits = __float_as_uint(value);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+inline __device__ float from_ascending_bits(unsigned int bits) {
+  return __uint_as_float((bits & 0x80000000u) != 0 ? bits & 0x7fffffffu : ~bits);
+}
+
+// The greatest such key is the greatest similarity, of equals that of the first destination.
+inline __device__ unsigned long long best_key(float similarity, int32_t destination) {
+  return static_cast<unsigned long long>(ascending_bits(__fadd_rn(similarity, 0.0f))) << 32 |
+         (0xffffffffu - static_cast<unsigned int>(destination));
+}
+
+// Lists the sources and destinations of a batch row, by a block. The row's slots serve as marks.
+inline __device__ void list_tokens(const TokenMatchArguments& arguments, int64_t b) {
+  const int listed = arguments.sources + arguments.destinations;
+  int32_t* sources = arguments.lists + b * listed;
+  int32_t* destinations = sources + arguments.sources;
+  int32_t* marks = arguments.slot + b * arguments.tokens;
+  const int thread = static_cast<int>(threadIdx.x);
+  int valid = 1;
+  switch (arguments.scheme) {
+    case QUERN_MERGE_BIPARTITE:
+      for (int i = thread; i < arguments.sources; i += kMatchThreads) {
+        sources[i] = 2 * i;
+      }
+      for (int j = thread; j < arguments.destinations; j += kMatchThreads) {
+        destinations[j] = 2 * j + 1;
+      }
+      break;
+    case QUERN_MERGE_EVERY_KTH:
+      for (int i = thread; i < arguments.sources; i += kMatchThreads) {
+        sources[i] = static_cast<int32_t>(i / (arguments.k - 1) * arguments.k + i % (arguments.k - 1));
+      }
+      for (int j = thread; j < arguments.destinations; j += kMatchThreads) {
+        destinations[j] = static_cast<int32_t>(j * arguments.k + arguments.k - 1);
+      }
+      break;
+    case QUERN_MERGE_GRID: {
+      for (int n = thread; n < arguments.tokens; n += kMatchThreads) {
+        marks[n] = 0;
+      }
+      __syncthreads();
+      for (int64_t cell = thread; cell < arguments.destinations; cell += kMatchThreads) {
+        int64_t offset = arguments.order == nullptr ? 0 : arguments.order[cell];
+        if (offset < 0 || offset >= arguments.stride_x * arguments.stride_y) {
+          offset = 0;
+        }
+        const int64_t y = cell / arguments.columns * arguments.stride_y + offset / arguments.stride_x;
+        const int64_t x = cell % arguments.columns * arguments.stride_x + offset % arguments.stride_x;
+        marks[y * arguments.width + x] = 1;
+      }
+      __syncthreads();
+      int before = 0;
+      for (int first = 0; first < arguments.tokens; first += kMatchThreads) {
+        const int n = first + thread;
+        const bool destination = n < arguments.tokens && marks[n] == 1;
+        int found;
+        const int j = before + block_rank<kMatchThreads>(destination, &found);
+        if (destination) {
+          destinations[j] = n;
+        } else if (n < arguments.tokens) {
+          sources[n - j] = n;
+        }
+        before += found;
+      }
+      break;
+    }
+    default: {  // PERMUTED, HEAD_TAIL
+      const int32_t* order = arguments.order == nullptr ? nullptr : arguments.order + b * arguments.tokens;
+      for (int n = thread; n < arguments.tokens; n += kMatchThreads) {
+        marks[n] = 0;
+      }
+      __syncthreads();
+      int bad = 0;
+      for (int n = thread; order != nullptr && n < arguments.tokens; n += kMatchThreads) {
+        const int32_t token = order[n];
+        bad |= token < 0 || token >= arguments.tokens || atomicExch(marks + token, 1) != 0;
+      }
+      valid = !__syncthreads_or(bad);
+      const int first_source = arguments.scheme == QUERN_MERGE_PERMUTED ? 0 : arguments.destinations;
+      const int first_destination = arguments.scheme == QUERN_MERGE_PERMUTED ? arguments.sources : 0;
+      for (int i = thread; valid && i < arguments.sources; i += kMatchThreads) {
+        sources[i] = order == nullptr ? first_source + i : order[first_source + i];
+      }
+      for (int j = thread; valid && j < arguments.destinations; j += kMatchThreads) {
+        destinations[j] = order == nullptr ? first_destination + j : order[first_destination + j];
+      }
+    }
+  }
+  if (thread == 0) {
+    arguments.valid[b] = valid;
+  }
+}
+
+// Directions of listed tokens of a batch row, half a warp each: `first`, `first + step`, ...
+template <typename Element>
+__device__ void find_directions(const TokenMatchArguments& arguments, int64_t b, int64_t first,
+                                int64_t step) {
+  const int64_t listed = arguments.sources + arguments.destinations;
+  const int lane = static_cast<int>(threadIdx.x) % kRowLanes;
+  for (int64_t i = first; i < listed; i += step) {
+    const int64_t token = arguments.lists[b * listed + i];
+    const StoredRow<Element> row = {arguments.metric + (b * arguments.tokens + token) * arguments.stride,
+                                    arguments.wide_metric != 0};
+    const float norm = __fsqrt_rn(half_warp_reduce(SquaredNormOf<StoredRow<Element>>{row}, arguments.dim));
+    float* direction = arguments.directions + (b * listed + i) * arguments.dim;
+    for (int64_t k = lane; k < arguments.dim; k += kRowLanes) {
+      direction[k] = norm == 0.0f ? NAN : __fdiv_rn(row(k), norm);
+    }
+    if (lane == 0 && i < arguments.sources) {
+      arguments.best[b * arguments.sources + i] = best_key(kLeastSimilarity, arguments.first_destination);
+    }
+  }
+}
+
+// A tile of sources against destinations [first, end) of a batch row, by a block.
+template <int SUMS>
+__device__ void compare_tiles(const TokenMatchArguments& arguments, int64_t b, int first_source, int first,
+                              int end, typename ProductTile<SUMS>::Shared& shared) {
+  using Tile = ProductTile<SUMS>;
+  const int thread = static_cast<int>(threadIdx.x);
+  const int64_t listed = arguments.sources + arguments.destinations;
+  const float* sources = arguments.directions + b * listed * arguments.dim;
+  const float* destinations = sources + arguments.sources * arguments.dim;
+  const auto left = [&](int row, int64_t k) {
+    const int64_t i = first_source + row;
+    return i < arguments.sources ? sources[i * arguments.dim + k] : 0.0f;
+  };
+  float best[SUMS];
+  int32_t where[SUMS];
+#pragma unroll
+  for (int i = 0; i < SUMS; ++i) {
+    best[i] = kLeastSimilarity;
+    where[i] = arguments.first_destination;
+  }
+  for (int tile = first; tile < end; tile += Tile::kRows) {
+    const auto right = [&](int row, int64_t k) {
+      const int64_t j = tile + row;
+      return j < arguments.destinations ? destinations[j * arguments.dim + k] : 0.0f;
+    };
+    Tile product;
+    product.compute(thread, arguments.dim, left, right, shared);
+#pragma unroll
+    for (int j = 0; j < SUMS; ++j) {
+      const int32_t destination = tile + Tile::column(thread, j);
+      const bool admissible =
+          destination >= arguments.first_destination && destination < arguments.destinations;
+#pragma unroll
+      for (int i = 0; i < SUMS; ++i) {
+        if (admissible && product.sums[i][j] > best[i]) {
+          best[i] = product.sums[i][j];
+          where[i] = destination;
+        }
+      }
+    }
+  }
+#pragma unroll
+  for (int i = 0; i < SUMS; ++i) {
+    unsigned long long key = best_key(best[i], where[i]);
+#pragma unroll
+    for (int distance = 8; distance > 0; distance /= 2) {
+      const unsigned long long other = __shfl_xor_sync(0xffffffffu, key, distance, 16);
+      key = other > key ? other : key;
+    }
+    const int row = first_source + Tile::row(thread, i);
+    if (thread % 16 == 0 && row < arguments.sources) {
+      atomicMax(arguments.best + b * arguments.sources + row,
+                key);  // the greatest, in whatever order they come
+    }
+  }
+}
+
+// Chooses what is merged in a batch row and writes its slots, by a block. `keys` has room for 2^sort_bits.
+inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_t b,
+                                    unsigned long long* keys) {
+  const int thread = static_cast<int>(threadIdx.x);
+  int32_t* slot = arguments.slot + b * arguments.tokens;
+  float* similarity = arguments.similarity == nullptr ? nullptr : arguments.similarity + b * arguments.tokens;
+  int limit = arguments.merges;
+  if (arguments.limits != nullptr) {
+    limit = min(limit, arguments.limits[b]);
+  }
+  const bool stays = arguments.identity || (arguments.selects && limit <= 0);
+  const bool valid = stays || arguments.valid[b] != 0;
+  if (stays || !valid) {
+    for (int n = thread; n < arguments.tokens; n += kMatchThreads) {
+      slot[n] = valid ? n : -1;
+      if (similarity != nullptr) {
+        similarity[n] = valid ? 1.0f : 0.0f;
+      }
+    }
+    if (thread == 0 && arguments.count != nullptr) {
+      arguments.count[b] = valid ? arguments.tokens : 0;
+    }
+    return;
+  }
+  const int listed = arguments.sources + arguments.destinations;
+  const int32_t* sources = arguments.lists + b * listed;
+  const int32_t* destinations = sources + arguments.sources;
+  const unsigned long long* best = arguments.best + b * arguments.sources;
+  int32_t* index = arguments.index + b * arguments.sources;  // the destination, -1 of an unmerged source
+
+  for (int n = thread; n < arguments.tokens; n += kMatchThreads) {
+    slot[n] = -1;
+    if (similarity != nullptr) {
+      similarity[n] = 0.0f;
+    }
+  }
+  for (int i = thread; i < arguments.sources; i += kMatchThreads) {
+    index[i] = static_cast<int32_t>(0xffffffffu - static_cast<unsigned int>(best[i]));
+  }
+  int merged = arguments.sources;
+  if (arguments.selects) {
+    // Ascending keys are descending similarities, equal ones by the source's number.
+    for (int i = thread; i < 1 << arguments.sort_bits; i += kMatchThreads) {
+      unsigned long long key = ~0ull;
+      if (i < arguments.sources) {
+        const unsigned int bits = arguments.class_token && i == 0 ? ascending_bits(-INFINITY)
+                                                                  : static_cast<unsigned int>(best[i] >> 32);
+        key = static_cast<unsigned long long>(~bits) << 32 | static_cast<unsigned int>(i);
+      }
+      keys[i] = key;
+    }
+    block_sort<kMatchThreads>(keys, arguments.sort_bits);
+    merged = 0;
+    for (int first = 0; first < limit; first += kMatchThreads) {
+      const int rank = first + thread;
+      merged += __syncthreads_count(rank < limit && from_ascending_bits(~static_cast<unsigned int>(
+                                                        keys[rank] >> 32)) > arguments.threshold);
+    }
+  }
+  const int unmerged = arguments.sources - merged;
+  // Where the distillation token stands second, one unmerged source is before it.
+  const int before = arguments.distill_token ? min(1, unmerged) : unmerged;
+  __syncthreads();
+  for (int j = thread; j < arguments.destinations; j += kMatchThreads) {
+    slot[destinations[j]] = j == 0 ? before : unmerged + j;
+    if (similarity != nullptr) {
+      similarity[destinations[j]] = 1.0f;
+    }
+  }
+  for (int i = thread; similarity != nullptr && i < arguments.sources; i += kMatchThreads) {
+    similarity[sources[i]] = arguments.class_token && arguments.selects && i == 0
+                                 ? -INFINITY
+                                 : from_ascending_bits(static_cast<unsigned int>(best[i] >> 32));
+  }
+  for (int rank = merged + thread; arguments.selects && rank < arguments.sources; rank += kMatchThreads) {
+    const int i = static_cast<int>(static_cast<unsigned int>(keys[rank]));
+    index[i] = -1;
+    const int u = rank - merged;
+    slot[sources[i]] = u < before ? u : u + 1;
+  }
+  __syncthreads();
+  if (arguments.class_token && arguments.selects) {  // unmerged sources by token
+    int counted = 0;
+    for (int first = 0; first < arguments.sources; first += kMatchThreads) {
+      const int i = first + thread;
+      const bool left = i < arguments.sources && index[i] < 0;
+      int found;
+      const int u = counted + block_rank<kMatchThreads>(left, &found);
+      if (left) {
+        slot[sources[i]] = u < before ? u : u + 1;
+      }
+      counted += found;
+    }
+    __syncthreads();
+  }
+  if (arguments.token_order == QUERN_TOKEN_ORDER_TOKENS) {
+    int counted = 0;
+    for (int first = 0; first < arguments.tokens; first += kMatchThreads) {
+      const int n = first + thread;
+      const bool left = n < arguments.tokens && slot[n] >= 0;
+      int found;
+      const int row = counted + block_rank<kMatchThreads>(left, &found);
+      if (left) {
+        slot[n] = row;
+      }
+      counted += found;
+    }
+    __syncthreads();
+  }
+  for (int i = thread; i < arguments.sources; i += kMatchThreads) {
+    if (index[i] >= 0) {
+      slot[sources[i]] = slot[destinations[index[i]]];
+    }
+  }
+  if (thread == 0 && arguments.count != nullptr) {
+    arguments.count[b] = unmerged + arguments.destinations;
+  }
+}
+
+// A batch row by a block, all four steps. Sorts in shared memory.
+template <typename Element>
+__global__ void __launch_bounds__(kMatchThreads)
+    token_match_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  QUERN_SHARED(ProductTile<4>::Shared, tiles);
+  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
+    if (!arguments.identity) {
+      list_tokens(arguments, b);
+      __syncthreads();
+      if (arguments.valid[b] != 0) {
+        find_directions<Element>(arguments, b, threadIdx.x / kRowLanes, kMatchThreads / kRowLanes);
+        __syncthreads();
+        for (int first = 0; first < arguments.sources; first += ProductTile<4>::kRows) {
+          compare_tiles<4>(arguments, b, first, 0, arguments.destinations, tiles);
+        }
+      }
+      __syncthreads();
+    }
+    place_tokens(arguments, b, dynamic_shared<unsigned long long>());
+    __syncthreads();
+  }
+}
+
+inline __global__ void __launch_bounds__(kMatchThreads)
+    token_list_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
+    list_tokens(arguments, b);
+    __syncthreads();
+  }
+}
+
+// Blocks y: batch rows.
+template <typename Element>
+__global__ void __launch_bounds__(kMatchThreads)
+    token_direction_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  constexpr int kHalfWarps = kMatchThreads / kRowLanes;
+  for (int64_t b = blockIdx.y; b < arguments.batch; b += gridDim.y) {
+    if (arguments.valid[b] != 0) {
+      find_directions<Element>(arguments, b,
+                               static_cast<int64_t>(blockIdx.x) * kHalfWarps + threadIdx.x / kRowLanes,
+                               static_cast<int64_t>(gridDim.x) * kHalfWarps);
+    }
+  }
+}
+
+// Blocks x: tiles of sources, y: tiles of destinations, z: batch rows.
+template <int SUMS>
+__global__ void __launch_bounds__(kMatchThreads)
+    token_compare_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  constexpr int kRows = ProductTile<SUMS>::kRows;
+  QUERN_SHARED(typename ProductTile<SUMS>::Shared, tiles);
+  for (int64_t b = blockIdx.z; b < arguments.batch; b += gridDim.z) {
+    for (int first = static_cast<int>(blockIdx.y) * kRows;
+         arguments.valid[b] != 0 && first < arguments.destinations;
+         first += static_cast<int>(gridDim.y) * kRows) {
+      compare_tiles<SUMS>(arguments, b, static_cast<int>(blockIdx.x) * kRows, first,
+                          min(first + kRows, arguments.destinations), tiles);
+    }
+  }
+}
+
+inline __global__ void __launch_bounds__(kMatchThreads)
+    token_place_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
+    place_tokens(arguments, b,
+                 arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
+                                           : arguments.keys + (b << arguments.sort_bits));
+    __syncthreads();
+  }
+}
+
+}  // namespace quern
+
+#endif  // QUERN_MERGING_TOKEN_MATCH_KERNEL_CUH_
