@@ -31,7 +31,18 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new TomeBipartiteGolden(),
+              new TomeEveryKthGolden(),
+              new TomePermutedGolden(),
+              new TomeSchedulesGolden(),
+              new TomesdGridGolden(),
+              new TomesdPlanGolden(),
+              new DiffRateMergeGolden(),
+              new DiffRateUncompressGolden(),
+              new DiffRateFlopsGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override
@@ -185,6 +196,10 @@ public final class VerifyCommand implements Command {
   private static Optional<String> difference(GoldenCase golden, GoldenOp op, Device device) {
     try (var stream = device.openStream();
         Operands operands = new Operands(device, stream)) {
+      Object expected = golden.expected();
+      if (expected != null) {
+        return GoldenValue.difference(op.value(golden), expected, golden);
+      }
       Map<String, GoldenTensor> results = op.run(golden, operands);
       List<String> outputs = golden.outputs();
       if (outputs.isEmpty()) {
@@ -201,7 +216,7 @@ public final class VerifyCommand implements Command {
         }
       }
       return Optional.empty();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | IOException e) {
       return Optional.of(e.toString());
     }
   }
