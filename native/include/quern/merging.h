@@ -75,6 +75,35 @@ QUERN_API quern_status quern_token_match(const quern_token_match_desc* desc, int
                                          int64_t workspace_bytes, void* stream);
 
 /*
+ * token_prune: order[b, i] = the i-th most important token of batch row b; slot[b, n] = its place, -1 from
+ * `keep` on.
+ *
+ *   attention  F32, [batch * heads, tokens] with attention_stride >= tokens; the importance is the mean over
+ * heads: added ascending, 64 at a time from +0, these sums again from +0, one division order      I32,
+ * [batch, tokens]: with class_token first token 0, then (importance descending, token ascending), NaN below
+ * -infinity slot       I32, [batch, tokens], or null workspace  of quern_token_prune_workspace bytes, 16-byte
+ * aligned
+ */
+typedef struct quern_token_prune_desc {
+  uint32_t size;
+  int32_t class_token;
+  int64_t batch;
+  int64_t heads; /* at least 1 */
+  int64_t tokens;
+  int64_t keep;
+  int64_t attention_stride;
+} quern_token_prune_desc;
+
+/* Bytes of workspace that desc's call needs: as many for each batch row. */
+QUERN_API quern_status quern_token_prune_workspace(const quern_token_prune_desc* desc, int64_t* bytes);
+
+QUERN_API quern_status quern_token_prune_prepare(const quern_token_prune_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_token_prune(const quern_token_prune_desc* desc, int32_t device,
+                                         const float* attention, int32_t* order, int32_t* slot,
+                                         void* workspace, int64_t workspace_bytes, void* stream);
+
+/*
  * token_merge: out[b, m, :] = combine of x[b, n, :] over the n with slot[b, n] = m; size_out[b, m] = sum of
  * their sizes.
  *

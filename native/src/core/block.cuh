@@ -6,6 +6,18 @@
 
 namespace quern {
 
+constexpr int kSharedSortBits = 12;  // up to 2^12 keys are sorted in shared memory, 32 KiB
+
+// The order of floats as the order of unsigned numbers; zeros are +0, there are no NaNs.
+inline __device__ unsigned int ascending_bits(float value) {
+  const unsigned int bits = __float_as_uint(value);
+  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
+}
+
+inline __device__ float from_ascending_bits(unsigned int bits) {
+  return __uint_as_float((bits & 0x80000000u) != 0 ? bits & 0x7fffffffu : ~bits);
+}
+
 // How many threads before this one hold `flag`, and how many of the block do. Begins and ends with a barrier.
 template <int THREADS>
 __device__ int block_rank(bool flag, int* total) {

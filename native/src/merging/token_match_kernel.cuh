@@ -13,7 +13,6 @@ namespace quern {
 
 constexpr int kMatchThreads = kProductThreads;
 constexpr float kLeastSimilarity = -2.0f;  // what counts for a similarity that is not above it
-constexpr int kSharedSortBits = 12;        // up to so many keys are sorted in shared memory, 32 KiB
 
 struct TokenMatchArguments {
   const char* metric;
@@ -52,16 +51,6 @@ struct TokenMatchArguments {
   int32_t wide_metric;  // 1 where rows can be read four elements at a time
   float threshold;
 };
-
-// The order of floats as the order of unsigned numbers; zeros are +0, there are no NaNs.
-inline __device__ unsigned int ascending_bits(float value) {
-  const unsigned int bits = __float_as_uint(value);
-  return (bits & 0x80000000u) != 0 ? ~bits : bits | 0x80000000u;
-}
-
-inline __device__ float from_ascending_bits(unsigned int bits) {
-  return __uint_as_float((bits & 0x80000000u) != 0 ? bits & 0x7fffffffu : ~bits);
-}
 
 // The greatest such key is the greatest similarity, of equals that of the first destination.
 inline __device__ unsigned long long best_key(float similarity, int32_t destination) {

@@ -20,8 +20,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * How many tokens a vision transformer keeps, block by block (DiffRate). Numbers include the class token. They need not
- * descend: what is left after a block is the least of what was there and of its two numbers.
+ * How many tokens a vision transformer keeps, block by block (DiffRate). Numbers include the class
+ * token. They need not descend: what is left after a block is the least of what was there and of
+ * its two numbers.
  *
  * @param prune tokens kept by importance in each block; empty if none is pruned
  * @param keep tokens left by merging in each block
@@ -95,8 +96,9 @@ public record CompressionSchedule(List<Integer> prune, List<Integer> keep) {
   }
 
   /**
-   * Multiplications of a forward pass, added in F32 as published: a block's attention {@code 4NC² + 2N²C} of the tokens
-   * before, its MLP {@code 8N′C²} of those after; the patches' embedding, the class token counted; the head.
+   * Multiplications of a forward pass, added in F32 as published: a block's attention {@code 4NC² +
+   * 2N²C} of the tokens before, its MLP {@code 8N′C²} of those after; the patches' embedding, the
+   * class token counted; the head.
    */
   public float flops(VisionTransformer model) {
     float dim = model.dim;
@@ -116,8 +118,8 @@ public record CompressionSchedule(List<Integer> prune, List<Integer> keep) {
   }
 
   /**
-   * ToMe's merges of each layer, from {@code r (1 − inflect)} in the first to the rest of {@code 2r} in the last, each
-   * truncated toward zero; with one layer the first.
+   * ToMe's merges of each layer, from {@code r (1 − inflect)} in the first to the rest of {@code
+   * 2r} in the last, each truncated toward zero; with one layer the first.
    */
   public static int[] merges(int layers, int r, double inflect) {
     int least = (int) (r * (1 - inflect));
@@ -135,8 +137,8 @@ public record CompressionSchedule(List<Integer> prune, List<Integer> keep) {
   }
 
   /**
-   * Reads DiffRate's published form: {@code {MODEL: {GFLOPS: {"prune_kept_num": "[…]", "merge_kept_num": "[…]"}}}}, whose
-   * lists are texts, {@code "None"} where nothing is pruned.
+   * Reads DiffRate's published form: {@code {MODEL: {GFLOPS: {"prune_kept_num": "[…]",
+   * "merge_kept_num": "[…]"}}}}, whose lists are texts, {@code "None"} where nothing is pruned.
    *
    * @return by model and by target, in file order
    * @throws CompressionScheduleException if the file is not that, with a reason
@@ -252,20 +254,23 @@ public record CompressionSchedule(List<Integer> prune, List<Integer> keep) {
 
     private String text(JsonParser json, String name) throws IOException {
       if (json.currentToken() != JsonToken.VALUE_STRING) {
-        throw rejected("%s is %s, expected a text".formatted(quoted(name), json.currentToken()), null);
+        throw rejected(
+            "%s is %s, expected a text".formatted(quoted(name), json.currentToken()), null);
       }
       return json.getText();
     }
 
     private List<Integer> numbers(JsonParser json, String name) throws IOException {
       if (json.currentToken() != JsonToken.START_ARRAY) {
-        throw rejected("%s is %s, expected a list".formatted(quoted(name), json.currentToken()), null);
+        throw rejected(
+            "%s is %s, expected a list".formatted(quoted(name), json.currentToken()), null);
       }
       List<Integer> numbers = new ArrayList<>();
       while (json.nextToken() != JsonToken.END_ARRAY) {
         if (json.currentToken() != JsonToken.VALUE_NUMBER_INT) {
           throw rejected(
-              "%s in %s, expected whole numbers".formatted(json.currentToken(), quoted(name)), null);
+              "%s in %s, expected whole numbers".formatted(json.currentToken(), quoted(name)),
+              null);
         }
         numbers.add(json.getIntValue());
       }

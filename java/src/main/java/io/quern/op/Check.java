@@ -80,7 +80,10 @@ final class Check {
     writable(op, operand, buffer);
   }
 
-  /** Rows of {@code dim} elements, one for each token: [batch, tokens, dim] or [batch · tokens, dim]. */
+  /**
+   * Rows of {@code dim} elements, one for each token: [batch, tokens, dim] or [batch · tokens,
+   * dim].
+   */
   static void tokens(String op, String operand, Buffer buffer, long batch, long tokens, long dim) {
     Shape shape = buffer.shape();
     boolean fits =
@@ -102,11 +105,10 @@ final class Check {
     }
     if (workspace != null) {
       output(op, "workspace", workspace, DType.U8, device);
-      dense(op, "workspace", workspace);
-      if (workspace.shape().size() < bytes) {
+      if (workspace.shape().rank() != 1 || workspace.shape().dim(0) < bytes) {
         throw new IllegalArgumentException(
-            "%s: workspace has %d bytes, expected %d"
-                .formatted(op, workspace.shape().size(), bytes));
+            "%s: workspace has shape %s, expected [%d] or more"
+                .formatted(op, workspace.shape(), bytes));
       }
     }
   }

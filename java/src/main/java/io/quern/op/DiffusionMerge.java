@@ -3,7 +3,8 @@ package io.quern.op;
 import io.quern.internal.cpu.Philox;
 
 /**
- * What ToMeSD does in one block of a diffusion model, whose tokens are a grid of the latent image, perhaps made coarser.
+ * What ToMeSD does in one block of a diffusion model, whose tokens are a grid of the latent image,
+ * perhaps made coarser.
  *
  * @param applies whether the block's grid is fine enough
  * @param grid of the block's tokens
@@ -15,8 +16,9 @@ public record DiffusionMerge(boolean applies, MergeScheme.Grid grid, long r, boo
   private static final int PURPOSE = 0x746f6d65;
 
   /**
-   * The published rule: the block is coarser by {@code d = ⌈√⌊H·W / N⌋⌉}; it is merged where d is at most {@code
-   * maxDownsample}, in a grid of {@code ⌈W/d⌉ × ⌈H/d⌉} by {@code r = ⌊N · ratio⌋}. An odd batch is not drawn at random.
+   * The published rule: the block is coarser by {@code d = ⌈√⌊H·W / N⌋⌉}; it is merged where d is
+   * at most {@code maxDownsample}, in a grid of {@code ⌈W/d⌉ × ⌈H/d⌉} by {@code r = ⌊N · ratio⌋}.
+   * An odd batch is not drawn at random.
    *
    * @param latentHeight H
    * @param latentWidth W
@@ -32,17 +34,21 @@ public record DiffusionMerge(boolean applies, MergeScheme.Grid grid, long r, boo
       int strideX,
       int strideY,
       boolean random) {
-    int downsample = (int) Math.ceil(Math.sqrt((double) ((long) latentHeight * latentWidth / tokens)));
+    int downsample =
+        (int) Math.ceil(Math.sqrt((double) ((long) latentHeight * latentWidth / tokens)));
     MergeScheme.Grid grid =
         new MergeScheme.Grid(
-            Math.ceilDiv(latentWidth, downsample), Math.ceilDiv(latentHeight, downsample), strideX, strideY);
+            Math.ceilDiv(latentWidth, downsample),
+            Math.ceilDiv(latentHeight, downsample),
+            strideX,
+            strideY);
     return new DiffusionMerge(
         downsample <= maxDownsample, grid, (long) (tokens * ratio), random && batch % 2 == 0);
   }
 
   /**
-   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is, the same for every back end and
-   * machine; all 0 where they are not random.
+   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is, the same for
+   * every back end and machine; all 0 where they are not random.
    *
    * @param position which draw of the seed, such as the step of the diffusion
    */

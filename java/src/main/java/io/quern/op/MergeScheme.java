@@ -1,8 +1,8 @@
 package io.quern.op;
 
 /**
- * Which tokens may be merged (sources) into which (destinations), and in which order the rest stands
- * by {@link TokenOrder#PUBLISHED}.
+ * Which tokens may be merged (sources) into which (destinations), and in which order the rest
+ * stands by {@link TokenOrder#PUBLISHED}.
  */
 public sealed interface MergeScheme {
   /** Every token is itself: nothing to merge. */
@@ -21,9 +21,9 @@ public sealed interface MergeScheme {
   boolean selects();
 
   /**
-   * ToMe: even tokens are sources, odd ones destinations. Left: the unmerged sources, by token where
-   * there is a class token, else by descending similarity; then the destinations. With a distillation
-   * token the first destination stands second.
+   * ToMe: even tokens are sources, odd ones destinations. Left: the unmerged sources, by token
+   * where there is a class token, else by descending similarity; then the destinations. With a
+   * distillation token the first destination stands second.
    *
    * @param classToken token 0 is never merged
    * @param distillToken nothing is merged into token 1
@@ -58,8 +58,8 @@ public sealed interface MergeScheme {
   }
 
   /**
-   * ToMe's every k-th token is a destination, the others are sources and all merged. Tokens beyond the
-   * last whole group of k are dropped. Left: the destinations. With k ≤ 1 nothing happens.
+   * ToMe's every k-th token is a destination, the others are sources and all merged. Tokens beyond
+   * the last whole group of k are dropped. Left: the destinations. With k ≤ 1 nothing happens.
    */
   record EveryKth(long k) implements MergeScheme {
     @Override
@@ -89,8 +89,8 @@ public sealed interface MergeScheme {
   }
 
   /**
-   * ToMe's random partition: by the given permutation the first tokens are sources and all merged, the
-   * rest are destinations and left, in the permutation's order.
+   * ToMe's random partition: by the given permutation the first tokens are sources and all merged,
+   * the rest are destinations and left, in the permutation's order.
    *
    * @param merged sources; with 0 or fewer nothing happens
    */
@@ -122,8 +122,8 @@ public sealed interface MergeScheme {
   }
 
   /**
-   * ToMeSD: in a grid of tokens each whole cell has one destination, everything else is a source. Left:
-   * the unmerged sources by descending similarity, then the destinations by token.
+   * ToMeSD: in a grid of tokens each whole cell has one destination, everything else is a source.
+   * Left: the unmerged sources by descending similarity, then the destinations by token.
    *
    * @param width tokens of a line; token y · width + x
    * @param height lines
@@ -176,9 +176,9 @@ public sealed interface MergeScheme {
   }
 
   /**
-   * DiffRate: of the tokens in a given order, the first {@code prune} are kept at all; the first {@code
-   * keep} of them are destinations, the others sources and all merged. Left: the destinations in that
-   * order.
+   * DiffRate: of the tokens in a given order, the first {@code prune} are kept at all; the first
+   * {@code keep} of them are destinations, the others sources and all merged. Left: the
+   * destinations in that order.
    *
    * @param prune tokens kept; more than there are keeps all
    * @param keep tokens left; as many as are kept, or more, merges none

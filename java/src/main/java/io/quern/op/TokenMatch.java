@@ -11,29 +11,31 @@ import io.quern.internal.kernel.TokenMatchKernel;
 import java.util.Objects;
 
 /**
- * The whole plan of a merge: {@code slot[b, n]}, the row in which token n of batch row b goes on, or −1 where it is
- * dropped. {@link TokenMerge} and {@link TokenUnmerge} carry it out.
+ * The whole plan of a merge: {@code slot[b, n]}, the row in which token n of batch row b goes on,
+ * or −1 where it is dropped. {@link TokenMerge} and {@link TokenUnmerge} carry it out.
  *
- * <p>The similarity of a source and a destination is that of their metrics' directions, {@code Σ_k (a_k / ‖a‖)(b_k /
- * ‖b‖)}. A source goes to its most similar destination, the first of equals. Where the scheme selects, the {@code
- * merges} most similar sources are merged, of equals the first, and only those whose similarity is above the threshold;
- * where it does not, all are.
+ * <p>The similarity of a source and a destination is that of their metrics' directions, {@code Σ_k
+ * (a_k / ‖a‖)(b_k / ‖b‖)}. A source goes to its most similar destination, the first of equals.
+ * Where the scheme selects, the {@code merges} most similar sources are merged, of equals the
+ * first, and only those whose similarity is above the threshold; where it does not, all are.
  *
- * <p>Canonical order: F32; the squared norm by rule 4, one square root, one division per element; the product one chain
- * of fma over k ascending from +0. A similarity that is not above −2 (NaN, as with a token of norm zero or with NaN among
- * its elements) counts as −2: such tokens are merged last, into the first destination that may be merged into. A
- * protected token never merges and is never merged into. The published references produce NaN there, which sorts first.
+ * <p>Canonical order: F32; the squared norm by rule 4, one square root, one division per element;
+ * the product one chain of fma over k ascending from +0. A similarity that is not above −2 (NaN, as
+ * with a token of norm zero or with NaN among its elements) counts as −2: such tokens are merged
+ * last, into the first destination that may be merged into. A protected token never merges and is
+ * never merged into. The published references produce NaN there, which sorts first.
  *
- * <p>Every batch row is by itself, so that windows of an image are batch rows; {@code limits} gives each its own number
- * of merges. With a threshold or limits the number of rows that are left depends on the data: {@code count} says it, and
- * {@link Spec#mergedTokens()} is the most there can be. A batch row whose limit is 0 or less stays as it is.
+ * <p>Every batch row is by itself, so that windows of an image are batch rows; {@code limits} gives
+ * each its own number of merges. With a threshold or limits the number of rows that are left
+ * depends on the data: {@code count} says it, and {@link Spec#mergedTokens()} is the most there can
+ * be. A batch row whose limit is 0 or less stays as it is.
  *
- * <p>An order that is no permutation of the tokens is bad data: its batch row gets −1 everywhere, similarity 0 and count
- * 0. An offset outside its cell counts as 0.
+ * <p>An order that is no permutation of the tokens is bad data: its batch row gets −1 everywhere,
+ * similarity 0 and count 0. An offset outside its cell counts as 0.
  *
- * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and can be captured into
- * a {@link io.quern.Graph}. Sources: Bolya et al., Token Merging (2023); Bolya and Hoffman, Token Merging for Fast Stable
- * Diffusion (2023); Chen et al., DiffRate (2023).
+ * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
+ * can be captured into a {@link io.quern.Graph}. Sources: Bolya et al., Token Merging (2023); Bolya
+ * and Hoffman, Token Merging for Fast Stable Diffusion (2023); Chen et al., DiffRate (2023).
  */
 public final class TokenMatch {
   private static final String OP = "TokenMatch";
@@ -45,7 +47,8 @@ public final class TokenMatch {
    * @param tokens tokens of a batch row, at most 2^31 − 1
    * @param dim elements of a token's metric, at least 1; tokens · dim at most 2^31 − 1
    * @param scheme which tokens may merge
-   * @param r sources to merge where the scheme selects; more than there can be merges as many as can
+   * @param r sources to merge where the scheme selects; more than there can be merges as many as
+   *     can
    * @param threshold merge only pairs whose similarity is above it; −∞ for all
    * @param limited whether each batch row has its own limit, at most r
    * @param order of the rows that are left
@@ -100,14 +103,7 @@ public final class TokenMatch {
 
     private static Spec of(DType metric, long tokens, long dim, MergeScheme scheme, long r) {
       return new Spec(
-          metric,
-          tokens,
-          dim,
-          scheme,
-          r,
-          Float.NEGATIVE_INFINITY,
-          false,
-          TokenOrder.PUBLISHED);
+          metric, tokens, dim, scheme, r, Float.NEGATIVE_INFINITY, false, TokenOrder.PUBLISHED);
     }
 
     /** ToMe: r even tokens are merged into odd ones. */
@@ -131,7 +127,10 @@ public final class TokenMatch {
       return of(metric, (long) grid.width() * grid.height(), dim, grid, r);
     }
 
-    /** DiffRate: keep the first {@code prune} tokens of an order and merge them into the first {@code keep}. */
+    /**
+     * DiffRate: keep the first {@code prune} tokens of an order and merge them into the first
+     * {@code keep}.
+     */
     public static Spec headTail(
         DType metric, long tokens, long dim, long prune, long keep, boolean classToken) {
       return of(metric, tokens, dim, new MergeScheme.HeadTail(prune, keep, classToken), 0);
@@ -186,7 +185,10 @@ public final class TokenMatch {
       return Shape.of(batch, tokens);
     }
 
-    /** Shape of the order the scheme needs: [batch, tokens] or, in a grid, [rows, columns] of cells; null if none. */
+    /**
+     * Shape of the order the scheme needs: [batch, tokens] or, in a grid, [rows, columns] of cells;
+     * null if none.
+     */
     public Shape orderShape(long batch) {
       return switch (scheme) {
         case MergeScheme.Grid grid -> Shape.of(grid.rows(), grid.columns());
@@ -201,13 +203,13 @@ public final class TokenMatch {
    * What a call reads and writes. Make it once and use it for every call.
    *
    * @param metric [batch, tokens, dim], or [batch · tokens, dim] with any row stride
-   * @param order I32; of {@link MergeScheme.Permuted} and {@link MergeScheme.HeadTail} a permutation of the tokens for
-   *     each batch row; of {@link MergeScheme.Grid} where in its cell each destination is, dy · strideX + dx. Null is
-   *     token order, or offset 0
+   * @param order I32; of {@link MergeScheme.Permuted} and {@link MergeScheme.HeadTail} a
+   *     permutation of the tokens for each batch row; of {@link MergeScheme.Grid} where in its cell
+   *     each destination is, dy · strideX + dx. Null is token order, or offset 0
    * @param limits I32 [batch], of a spec that is limited; else null
    * @param slot I32 [batch, tokens]
-   * @param similarity F32 [batch, tokens] or null: of a source that of its best destination, −∞ where it is protected;
-   *     1 of a destination; 0 of a dropped token. Where nothing is merged 1
+   * @param similarity F32 [batch, tokens] or null: of a source that of its best destination, −∞
+   *     where it is protected; 1 of a destination; 0 of a dropped token. Where nothing is merged 1
    * @param count I32 [batch] or null: the rows that are left
    * @param workspace U8, of at least {@link TokenMatch#workspaceBytes} bytes; null where that is 0
    */

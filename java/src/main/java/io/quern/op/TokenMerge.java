@@ -11,22 +11,24 @@ import io.quern.internal.kernel.TokenMergeKernel;
 import java.util.Objects;
 
 /**
- * Merges tokens by the plan of {@link TokenMatch}: {@code out[b, m, :]} is the combination of all {@code x[b, n, :]}
- * with {@code slot[b, n] = m}, and {@code sizeOut[b, m]} is the sum of their sizes.
+ * Merges tokens by the plan of {@link TokenMatch}: {@code out[b, m, :]} is the combination of all
+ * {@code x[b, n, :]} with {@code slot[b, n] = m}, and {@code sizeOut[b, m]} is the sum of their
+ * sizes.
  *
- * <p>A token that is alone in its row is copied, bit for bit. A row without a token becomes zeros of size 0. A slot
- * outside [0, merged) drops its token, −1 as any other. A token's size is {@code size[b, n]}, 1 where there are none,
- * times {@code scale[b, n]} where that is given.
+ * <p>A token that is alone in its row is copied, bit for bit. A row without a token becomes zeros
+ * of size 0. A slot outside [0, merged) drops its token, −1 as any other. A token's size is {@code
+ * size[b, n]}, 1 where there are none, times {@code scale[b, n]} where that is given.
  *
- * <p>Canonical order, so that all back ends give the same bits: F32; of a row's tokens, in ascending order, 64 at a time
- * are added from +0, and these results again from +0. {@link Combine#SUM} Σ x, {@link Combine#MEAN} Σ x / n, {@link
- * Combine#WEIGHTED_MEAN} Σ s·x / Σ s with the products by fma, {@link Combine#MAX} the maximum, NaN if any value is, a
- * zero stored as +0. Rounded once on store. Sizes are taken as they are: where they cancel to 0 the weighted mean is what
- * IEEE division gives.
+ * <p>Canonical order, so that all back ends give the same bits: F32; of a row's tokens, in
+ * ascending order, 64 at a time are added from +0, and these results again from +0. {@link
+ * Combine#SUM} Σ x, {@link Combine#MEAN} Σ x / n, {@link Combine#WEIGHTED_MEAN} Σ s·x / Σ s with
+ * the products by fma, {@link Combine#MAX} the maximum, NaN if any value is, a zero stored as +0.
+ * Rounded once on store. Sizes are taken as they are: where they cancel to 0 the weighted mean is
+ * what IEEE division gives.
  *
- * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and can be captured into
- * a {@link io.quern.Graph}. Source: merge and merge_wavg of Bolya et al., Token Merging (2023), which accumulate in the
- * tensor's type.
+ * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
+ * can be captured into a {@link io.quern.Graph}. Source: merge and merge_wavg of Bolya et al.,
+ * Token Merging (2023), which accumulate in the tensor's type.
  */
 public final class TokenMerge {
   private static final String OP = "TokenMerge";

@@ -11,15 +11,15 @@ import io.quern.internal.kernel.TokenUnmergeKernel;
 import java.util.Objects;
 
 /**
- * Gives every token the value of the row it was merged into: {@code out[b, n, :] = y[b, slot[b, n], :]}, bit for bit. The
- * inverse of {@link TokenMerge} as far as there is one.
+ * Gives every token the value of the row it was merged into: {@code out[b, n, :] = y[b, slot[b, n],
+ * :]}, bit for bit. The inverse of {@link TokenMerge} as far as there is one.
  *
- * <p>A token whose slot is outside [0, merged), −1 as any other, becomes zeros, or the first row where {@code
- * droppedToFirst} says so (DiffRate's uncompress, which gives pruned tokens row 0).
+ * <p>A token whose slot is outside [0, merged), −1 as any other, becomes zeros, or the first row
+ * where {@code droppedToFirst} says so (DiffRate's uncompress, which gives pruned tokens row 0).
  *
- * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and can be captured into
- * a {@link io.quern.Graph}. Sources: unmerge of Bolya et al., Token Merging (2023), without its defect with a
- * distillation token; uncompress of Chen et al., DiffRate (2023).
+ * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
+ * can be captured into a {@link io.quern.Graph}. Sources: unmerge of Bolya et al., Token Merging
+ * (2023), without its defect with a distillation token; uncompress of Chen et al., DiffRate (2023).
  */
 public final class TokenUnmerge {
   private static final String OP = "TokenUnmerge";

@@ -9,7 +9,8 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /**
- * Token merging once more, written from its documentation on Java arrays. Shares no code with any back end.
+ * Token merging once more, written from its documentation on Java arrays. Shares no code with any
+ * back end.
  */
 final class MergingReference {
   private MergingReference() {}
@@ -91,8 +92,10 @@ final class MergingReference {
       case MergeScheme.Grid grid -> {
         for (int line = 0; line < grid.height() / grid.strideY(); line++) {
           for (int cell = 0; cell < grid.width() / grid.strideX(); cell++) {
-            long offset = in.order() == null ? 0 : in.order()[line * (grid.width() / grid.strideX()) + cell];
-            int inside = offset < 0 || offset >= (long) grid.strideX() * grid.strideY() ? 0 : (int) offset;
+            long offset =
+                in.order() == null ? 0 : in.order()[line * (grid.width() / grid.strideX()) + cell];
+            int inside =
+                offset < 0 || offset >= (long) grid.strideX() * grid.strideY() ? 0 : (int) offset;
             destinations.add(
                 (line * grid.strideY() + inside / grid.strideX()) * grid.width()
                     + cell * grid.strideX()
@@ -121,7 +124,8 @@ final class MergingReference {
       for (int j = to[i]; j < destinations.size(); j++) {
         float value = 0;
         for (int k = 0; k < spec.dim(); k++) {
-          value = Math.fma(directions[sources.get(i)][k], directions[destinations.get(j)][k], value);
+          value =
+              Math.fma(directions[sources.get(i)][k], directions[destinations.get(j)][k], value);
         }
         if (value > best[i]) {
           best[i] = value;
@@ -133,12 +137,15 @@ final class MergingReference {
       best[0] = Float.NEGATIVE_INFINITY;
     }
     List<Integer> ranked = new ArrayList<>(IntStream.range(0, n).boxed().toList());
-    boolean selects = spec.scheme() instanceof MergeScheme.Bipartite || spec.scheme() instanceof MergeScheme.Grid;
+    boolean selects =
+        spec.scheme() instanceof MergeScheme.Bipartite || spec.scheme() instanceof MergeScheme.Grid;
     int merged = n;
     if (selects) {
-      ranked.sort(Comparator.comparing((Integer i) -> -(best[i] + 0.0f) + 0.0f).thenComparing(i -> i));
+      ranked.sort(
+          Comparator.comparing((Integer i) -> -(best[i] + 0.0f) + 0.0f).thenComparing(i -> i));
       merged = 0;
-      while (merged < Math.min(limit, spec.merges()) && best[ranked.get(merged)] > spec.threshold()) {
+      while (merged < Math.min(limit, spec.merges())
+          && best[ranked.get(merged)] > spec.threshold()) {
         merged++;
       }
     }
@@ -226,7 +233,10 @@ final class MergingReference {
         } else if (members.size() == 1) {
           out.set(row, d, (int) in.x().bits(members.getFirst(), d));
         } else {
-          out.set(row, d, EmbeddingReference.encode(spec.dtype(), combined(spec, in, members, d, total)));
+          out.set(
+              row,
+              d,
+              EmbeddingReference.encode(spec.dtype(), combined(spec, in, members, d, total)));
         }
       }
     }
@@ -280,6 +290,117 @@ final class MergingReference {
       }
     }
     return new Outcome(List.of(new Outcome.Output("out", spec.dtype(), out.bytes)), null);
+  }
+
+  static Outcome prune(TokenPruneCases.Case of) {
+    TokenPrune.Spec spec = of.spec();
+    int tokens = (int) spec.tokens();
+    ByteBuffer order = bytes(of.batch() * tokens * Integer.BYTES);
+    ByteBuffer slot = bytes(of.batch() * tokens * Integer.BYTES);
+    for (int b = 0; b < of.batch(); b++) {
+      List<Integer> ranked =
+          ranked(of.attention(), b, (int) spec.heads(), tokens, spec.classToken());
+      ranked.forEach(order::putInt);
+      for (int n = 0; n < tokens; n++) {
+        int place = ranked.indexOf(n);
+        slot.putInt(place < spec.keep() ? place : -1);
+      }
+    }
+    List<Outcome.Output> outputs = new ArrayList<>();
+    outputs.add(new Outcome.Output("order", DType.I32, order.array()));
+    if (of.slotted()) {
+      outputs.add(new Outcome.Output("slot", DType.I32, slot.array()));
+    }
+    return new Outcome(outputs, null);
+  }
+
+  private static List<Integer> ranked(
+      RandomRows attention, int batch, int heads, int tokens, boolean classToken) {
+    float[] importance = new float[tokens];
+    for (int n = 0; n < tokens; n++) {
+      for (int chunk = 0; chunk < heads; chunk += 64) {
+        float partial = 0;
+        for (int h = chunk; h < Math.min(heads, chunk + 64); h++) {
+          partial += Float.intBitsToFloat((int) attention.bits((long) batch * heads + h, n));
+        }
+        importance[n] += partial;
+      }
+      importance[n] /= heads;
+    }
+    Comparator<Integer> order =
+        Comparator.<Integer, Boolean>comparing(n -> !(classToken && n == 0))
+            .thenComparing(n -> Float.isNaN(importance[n]))
+            .thenComparing(n -> -importance[n] + 0.0f)
+            .thenComparing(n -> n);
+    return IntStream.range(0, tokens).boxed().sorted(order).toList();
+  }
+
+  /** The three parts one after the other, each as its own reference has it. */
+  static Outcome diffRate(DiffRateBlockCases.Case of) {
+    DiffRateBlock.Spec spec = of.spec();
+    int tokens = (int) spec.tokens();
+    int dim = (int) spec.dim();
+    int kept = (int) spec.keptTokens();
+    ByteBuffer order = bytes(of.batch() * tokens * Integer.BYTES);
+    ByteBuffer slot = bytes(of.batch() * tokens * Integer.BYTES);
+    ByteBuffer similarity = bytes(of.batch() * tokens * Float.BYTES);
+    ByteBuffer sizes = bytes(of.batch() * kept * Float.BYTES);
+    Rows out = new Rows(spec.dtype(), (long) of.batch() * kept, dim, of.strided());
+    RandomRows x = of.x();
+    TokenMatch.Spec match =
+        TokenMatch.Spec.headTail(
+            spec.dtype(), tokens, dim, spec.prune(), spec.keep(), spec.classToken());
+    TokenMerge.Spec merge = TokenMerge.Spec.of(spec.dtype(), tokens, kept, dim, Combine.MEAN);
+    long[] orders = new long[of.batch() * tokens];
+    for (int b = 0; b < of.batch(); b++) {
+      List<Integer> ranked =
+          ranked(of.attention(), b, (int) spec.heads(), tokens, spec.classToken());
+      for (int i = 0; i < tokens; i++) {
+        orders[b * tokens + i] = ranked.get(i);
+        order.putInt(ranked.get(i));
+      }
+      Match found = match(match, new TokenMatchCases.Inputs(x, orders, null), b);
+      float[] scale = new float[of.batch() * tokens];
+      for (int n = 0; n < tokens; n++) {
+        slot.putInt(found.slot[n]);
+        similarity.putFloat(found.similarity[n]);
+        scale[b * tokens + n] = found.similarity[n];
+      }
+      float[] size = new float[of.batch() * tokens];
+      for (int i = 0; i < size.length; i++) {
+        size[i] = of.size(i);
+      }
+      TokenMergeCases.Inputs in = new TokenMergeCases.Inputs(x, null, size, scale);
+      for (int m = 0; m < kept; m++) {
+        List<Integer> members = new ArrayList<>();
+        float total = 0;
+        for (int n = 0; n < tokens; n++) {
+          if (found.slot[n] == m) {
+            members.add(b * tokens + n);
+            total =
+                members.size() == 1 ? in.sizeOf(b * tokens + n) : total + in.sizeOf(b * tokens + n);
+          }
+        }
+        sizes.putFloat(Math.max(total, spec.leastSize()));
+        for (int d = 0; d < dim; d++) {
+          out.set(
+              (long) b * kept + m,
+              d,
+              members.size() == 1
+                  ? (int) x.bits(members.getFirst(), d)
+                  : EmbeddingReference.encode(
+                      spec.dtype(), combined(merge, in, members, d, total)));
+        }
+      }
+    }
+    return new Outcome(
+        List.of(
+            new Outcome.Output("order", DType.I32, order.array()),
+            new Outcome.Output("slot", DType.I32, slot.array()),
+            new Outcome.Output("similarity", DType.F32, similarity.array()),
+            new Outcome.Output("out", spec.dtype(), out.bytes),
+            new Outcome.Output("sizeOut", DType.F32, sizes.array())),
+        null);
   }
 
   /** The memory of an output of rows, poisoned where nothing is written. */

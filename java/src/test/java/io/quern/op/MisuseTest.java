@@ -70,6 +70,7 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(MergingMisuse.calls());
     return calls;
   }
 

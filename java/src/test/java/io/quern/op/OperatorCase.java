@@ -18,6 +18,8 @@ public interface OperatorCase {
     cases.addAll(TokenMatchCases.small());
     cases.addAll(TokenMergeCases.small());
     cases.addAll(TokenUnmergeCases.small());
+    cases.addAll(TokenPruneCases.small());
+    cases.addAll(DiffRateBlockCases.small());
     return cases;
   }
 

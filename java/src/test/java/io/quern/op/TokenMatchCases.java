@@ -67,7 +67,8 @@ public final class TokenMatchCases {
         }
         if (given == Order.BAD && b % 2 == 0 && tokens > 0) {
           int place = b * tokens + random.nextInt(tokens);
-          order[place] = b % 4 == 0 ? (random.nextBoolean() ? -1 : tokens) : (order[place] + 1) % tokens;
+          order[place] =
+              b % 4 == 0 ? (random.nextBoolean() ? -1 : tokens) : (order[place] + 1) % tokens;
         }
       }
       return order;
@@ -103,7 +104,9 @@ public final class TokenMatchCases {
       plan = TokenMatch.plan(device, spec);
       Buffer metric = matrix("metric", in.metric);
       Buffer order =
-          in.order == null ? null : indices("order", DType.I32, spec.orderShape(of.batch), in.order);
+          in.order == null
+              ? null
+              : indices("order", DType.I32, spec.orderShape(of.batch), in.order);
       Buffer limits =
           in.limits == null ? null : indices("limits", DType.I32, Shape.of(of.batch), in.limits);
       Shape shape = spec.slotShape(of.batch);
@@ -122,7 +125,10 @@ public final class TokenMatchCases {
     }
   }
 
-  /** Small calls: every scheme, sizes around what they divide by, ties, zero norms, NaNs, bad orders. */
+  /**
+   * Small calls: every scheme, sizes around what they divide by, ties, zero norms, NaNs, bad
+   * orders.
+   */
   public static List<Case> small() {
     Cases cases = new Cases();
     for (DType dtype : EmbeddingGatherCases.FLOATS) {
@@ -135,20 +141,24 @@ public final class TokenMatchCases {
       for (int isolated = 0; isolated < 4; isolated++) {
         for (int r : new int[] {-1, 0, 1, 100}) {
           cases.add(
-              TokenMatch.Spec.bipartite(DType.F32, tokens, 3, isolated % 2 == 1, isolated > 1, r), 1, ValueSet.FEW);
+              TokenMatch.Spec.bipartite(DType.F32, tokens, 3, isolated % 2 == 1, isolated > 1, r),
+              1,
+              ValueSet.FEW);
         }
       }
     }
     for (TokenOrder order : TokenOrder.values()) {
       for (int isolated = 0; isolated < 4; isolated++) {
         var spec =
-            TokenMatch.Spec.bipartite(DType.F32, 70, 4, isolated % 2 == 1, isolated > 1, 21).withOrder(order);
+            TokenMatch.Spec.bipartite(DType.F32, 70, 4, isolated % 2 == 1, isolated > 1, 21)
+                .withOrder(order);
         cases.add(spec, 3, ValueSet.NORMAL);
         cases.add(spec.withThreshold(0.5f), 3, ValueSet.NORMAL);
         cases.add(spec.withThreshold(-0.5f).withLimits(), 7, ValueSet.FEW);
         cases.add(spec.withLimits(), 5, ValueSet.SPECIAL);
       }
-      var grid = TokenMatch.Spec.grid(DType.F32, 3, new MergeScheme.Grid(8, 6, 2, 3), 30).withOrder(order);
+      var grid =
+          TokenMatch.Spec.grid(DType.F32, 3, new MergeScheme.Grid(8, 6, 2, 3), 30).withOrder(order);
       for (Order given : Order.values()) {
         cases.add(grid, 2, given, ValueSet.NORMAL);
         cases.add(grid.withThreshold(0.9f), 2, given, ValueSet.FEW);
@@ -157,16 +167,23 @@ public final class TokenMatchCases {
     for (int k : new int[] {-1, 1, 2, 3, 17, 18, 40}) {
       cases.add(TokenMatch.Spec.everyKth(DType.F32, 17, 6, k), 2, ValueSet.NORMAL);
       cases.add(
-          TokenMatch.Spec.everyKth(DType.F32, 17, 6, k).withOrder(TokenOrder.TOKENS), 2, ValueSet.FEW);
+          TokenMatch.Spec.everyKth(DType.F32, 17, 6, k).withOrder(TokenOrder.TOKENS),
+          2,
+          ValueSet.FEW);
     }
     for (Order given : Order.values()) {
       for (int r : new int[] {-3, 0, 1, 9, 15}) {
         cases.add(TokenMatch.Spec.permuted(DType.F32, 16, 5, r), 6, given, ValueSet.NORMAL);
       }
       for (int[] kept : new int[][] {{14, 10}, {30, 20}, {12, 30}, {16, 16}, {0, 0}, {9, 2}}) {
-        cases.add(TokenMatch.Spec.headTail(DType.F32, 16, 5, kept[0], kept[1], true), 6, given, ValueSet.NORMAL);
         cases.add(
-            TokenMatch.Spec.headTail(DType.F32, 16, 5, kept[0], kept[1], false).withOrder(TokenOrder.TOKENS),
+            TokenMatch.Spec.headTail(DType.F32, 16, 5, kept[0], kept[1], true),
+            6,
+            given,
+            ValueSet.NORMAL);
+        cases.add(
+            TokenMatch.Spec.headTail(DType.F32, 16, 5, kept[0], kept[1], false)
+                .withOrder(TokenOrder.TOKENS),
             3,
             given,
             ValueSet.FEW);
@@ -181,20 +198,29 @@ public final class TokenMatchCases {
             new MergeScheme.Grid(5, 2, 3, 2))) {
       cases.add(TokenMatch.Spec.grid(DType.F32, 4, grid, 100), 2, Order.GIVEN, ValueSet.NORMAL);
     }
-    // More than a tile of everything, a row longer than a piece, and too many tokens for one launch.
+    // More than a tile of everything, a row longer than a piece, and too many tokens for one
+    // launch.
     cases.add(TokenMatch.Spec.bipartite(DType.F32, 197, 64, true, false, 16), 2, ValueSet.NORMAL);
-    cases.add(TokenMatch.Spec.bipartite(DType.BF16, 300, 33, false, false, 100), 1, ValueSet.NORMAL);
+    cases.add(
+        TokenMatch.Spec.bipartite(DType.BF16, 300, 33, false, false, 100), 1, ValueSet.NORMAL);
     cases.add(TokenMatch.Spec.bipartite(DType.F32, 9, 4100, false, false, 2), 1, ValueSet.NORMAL);
     cases.add(TokenMatch.Spec.bipartite(DType.F16, 5, 9000, false, false, 2), 1, ValueSet.NORMAL);
     cases.add(TokenMatch.Spec.bipartite(DType.F32, 1100, 5, true, true, 300), 2, ValueSet.NORMAL);
     cases.add(
-        TokenMatch.Spec.grid(DType.F32, 3, new MergeScheme.Grid(33, 33, 2, 2), 500), 2, Order.GIVEN, ValueSet.NORMAL);
+        TokenMatch.Spec.grid(DType.F32, 3, new MergeScheme.Grid(33, 33, 2, 2), 500),
+        2,
+        Order.GIVEN,
+        ValueSet.NORMAL);
     cases.add(
         TokenMatch.Spec.grid(DType.F32, 3, new MergeScheme.Grid(129, 33, 16, 16), 4000)
             .withOrder(TokenOrder.TOKENS),
         1,
         ValueSet.NORMAL);
-    cases.add(TokenMatch.Spec.headTail(DType.F32, 1100, 4, 1000, 600, true), 2, Order.BAD, ValueSet.NORMAL);
+    cases.add(
+        TokenMatch.Spec.headTail(DType.F32, 1100, 4, 1000, 600, true),
+        2,
+        Order.BAD,
+        ValueSet.NORMAL);
     cases.add(TokenMatch.Spec.bipartite(DType.F32, 6, 3, false, false, 2), 0, ValueSet.NORMAL);
     return cases.list;
   }

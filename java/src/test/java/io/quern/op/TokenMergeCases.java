@@ -56,7 +56,10 @@ public final class TokenMergeCases {
       }
       RandomRows x = new RandomRows(spec.dtype(), Shape.of(slot.length, spec.dim()), values, seed);
       return new Inputs(
-          x, slot, sized ? sizes(slot.length, random) : null, scaled ? sizes(slot.length, random) : null);
+          x,
+          slot,
+          sized ? sizes(slot.length, random) : null,
+          scaled ? sizes(slot.length, random) : null);
     }
 
     /** Sizes as they come out of merges, and zero, negative and odd ones. */
@@ -121,7 +124,8 @@ public final class TokenMergeCases {
 
     private Buffer floats(String operand, Shape shape, float[] values) {
       java.nio.ByteBuffer bytes =
-          java.nio.ByteBuffer.allocate(values.length * Float.BYTES).order(java.nio.ByteOrder.nativeOrder());
+          java.nio.ByteBuffer.allocate(values.length * Float.BYTES)
+              .order(java.nio.ByteOrder.nativeOrder());
       bytes.asFloatBuffer().put(values);
       return input(operand, DType.F32, shape, bytes.array());
     }
@@ -136,7 +140,8 @@ public final class TokenMergeCases {
   public static List<Case> small() {
     List<Case> cases = new ArrayList<>();
     for (DType dtype : EmbeddingGatherCases.FLOATS) {
-      for (Combine combine : List.of(Combine.SUM, Combine.MEAN, Combine.WEIGHTED_MEAN, Combine.MAX)) {
+      for (Combine combine :
+          List.of(Combine.SUM, Combine.MEAN, Combine.WEIGHTED_MEAN, Combine.MAX)) {
         for (ValueSet values : ValueSet.values()) {
           for (Slots slots : Slots.values()) {
             add(cases, TokenMerge.Spec.of(dtype, 37, 20, 19, combine), 2, slots, values);
@@ -145,8 +150,18 @@ public final class TokenMergeCases {
         add(cases, TokenMerge.Spec.of(dtype, 300, 2, 40, combine), 2, Slots.ANY, ValueSet.NORMAL);
         add(cases, TokenMerge.Spec.of(dtype, 150, 150, 96, combine), 1, Slots.ONE, ValueSet.NORMAL);
         add(cases, TokenMerge.Spec.of(dtype, 5, 3, 8200, combine), 2, Slots.ANY, ValueSet.NORMAL);
-        add(cases, TokenMerge.Spec.of(dtype, 9, 4, 1, combine).withLeastSize(1), 2, Slots.ANY, ValueSet.NORMAL);
-        add(cases, TokenMerge.Spec.of(dtype, 197, 181, 64, combine).withLeastSize(1), 3, Slots.MATCHED, ValueSet.NORMAL);
+        add(
+            cases,
+            TokenMerge.Spec.of(dtype, 9, 4, 1, combine).withLeastSize(1),
+            2,
+            Slots.ANY,
+            ValueSet.NORMAL);
+        add(
+            cases,
+            TokenMerge.Spec.of(dtype, 197, 181, 64, combine).withLeastSize(1),
+            3,
+            Slots.MATCHED,
+            ValueSet.NORMAL);
       }
     }
     for (int[] shape : new int[][] {{0, 3, 4, 2}, {3, 0, 4, 2}, {3, 2, 0, 2}, {3, 2, 4, 0}}) {
@@ -160,8 +175,10 @@ public final class TokenMergeCases {
     return cases;
   }
 
-  private static void add(List<Case> cases, TokenMerge.Spec spec, int batch, Slots slots, ValueSet values) {
+  private static void add(
+      List<Case> cases, TokenMerge.Spec spec, int batch, Slots slots, ValueSet values) {
     int n = cases.size();
-    cases.add(new Case("small-" + n, spec, batch, slots, n % 2 == 0, n % 3 == 0, n % 5 < 2, values, n));
+    cases.add(
+        new Case("small-" + n, spec, batch, slots, n % 2 == 0, n % 3 == 0, n % 5 < 2, values, n));
   }
 }

@@ -14,10 +14,12 @@ public final class TokenUnmergeCases {
   private TokenUnmergeCases() {}
 
   /** A call whose slots are anywhere, some outside. */
-  public record Case(String id, TokenUnmerge.Spec spec, int batch, boolean strided, ValueSet values, long seed)
+  public record Case(
+      String id, TokenUnmerge.Spec spec, int batch, boolean strided, ValueSet values, long seed)
       implements OperatorCase {
     RandomRows y() {
-      return new RandomRows(spec.dtype(), Shape.of(batch * spec.merged(), spec.dim()), values, seed);
+      return new RandomRows(
+          spec.dtype(), Shape.of(batch * spec.merged(), spec.dim()), values, seed);
     }
 
     long[] slot() {

@@ -54,6 +54,18 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    TokenMatchCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197 || each.spec().tokens() == 63)
+        .forEach(cases::add);
+    TokenMergeCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197)
+        .forEach(cases::add);
+    TokenUnmergeCases.small().stream()
+        .filter(each -> each.spec().tokens() == 200)
+        .forEach(cases::add);
+    DiffRateBlockCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197)
+        .forEach(cases::add);
     return cases;
   }
 

@@ -35,7 +35,12 @@ final class DiffRateFlopsGolden implements GoldenOp {
                 MergeGolden.number(golden, "patch"),
                 MergeGolden.number(golden, "classes")));
     return Map.of(
-        "flops", flops, "gflops", flops / 1e9, "tokens_after_layer", schedule.tokensAfter(patches + 1));
+        "flops",
+        flops,
+        "gflops",
+        flops / 1e9,
+        "tokens_after_layer",
+        schedule.tokensAfter(patches + 1));
   }
 
   private static List<Integer> numbers(GoldenCase golden, String parameter) {

@@ -51,7 +51,22 @@ final class DiffRateMergeGolden implements GoldenOp {
     results.put(
         "node_max",
         new GoldenTensor(DType.F32, Shape.of(batch, tokens - kept), MemorySegment.ofArray(bytes)));
-    results.put("merged_training", x); // destinations, then sources, as they are
+    results.put("merged_training", training(results.get("merged_mean"), x, batch, tokens, kept));
     return results;
+  }
+
+  /** Merged destinations, then sources as they are. */
+  private static GoldenTensor training(
+      GoldenTensor merged, GoldenTensor x, int batch, int tokens, int kept) {
+    long row = x.shape().last() * x.dtype().byteSize();
+    byte[] bytes = new byte[(int) (batch * tokens * row)];
+    MemorySegment all = MemorySegment.ofArray(bytes);
+    for (int b = 0; b < batch; b++) {
+      long from = b * tokens * row;
+      MemorySegment.copy(merged.data(), b * kept * row, all, from, kept * row);
+      MemorySegment.copy(
+          x.data(), from + kept * row, all, from + kept * row, (tokens - kept) * row);
+    }
+    return new GoldenTensor(x.dtype(), x.shape(), all);
   }
 }

@@ -6,7 +6,10 @@ import io.quern.op.TokenUnmerge;
 import java.util.Map;
 import java.util.Optional;
 
-/** {@code in.x, in.source → out.y}: every token gets the row that its column of the source matrix names, or row 0. */
+/**
+ * {@code in.x, in.source → out.y}: every token gets the row that its column of the source matrix
+ * names, or row 0.
+ */
 final class DiffRateUncompressGolden implements GoldenOp {
   @Override
   public String name() {

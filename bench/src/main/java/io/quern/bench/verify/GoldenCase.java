@@ -124,7 +124,10 @@ final class GoldenCase implements AutoCloseable {
     return tensor(OUTPUT + name);
   }
 
-  /** What is expected where it is no tensor: a value as those of {@link #params()}; null where it is. */
+  /**
+   * What is expected where it is no tensor: a value as those of {@link #params()}; null where it
+   * is.
+   */
   Object expected() throws IOException {
     String text = file.metadata().get("expected");
     if (text == null) {

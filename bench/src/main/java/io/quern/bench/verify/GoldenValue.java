@@ -8,7 +8,10 @@ import java.util.Optional;
 final class GoldenValue {
   private GoldenValue() {}
 
-  /** Says how a value differs from the expectation, in one line; empty if it is within the tolerance. */
+  /**
+   * Says how a value differs from the expectation, in one line; empty if it is within the
+   * tolerance.
+   */
   static Optional<String> difference(Object got, Object want, GoldenCase golden) {
     if (want instanceof Map<?, ?> expected && got instanceof Map<?, ?> map) {
       for (Object key : expected.keySet()) {

@@ -83,7 +83,12 @@ final class MergeGolden {
    * @param size its name in the results, or null
    */
   void merge(
-      Map<String, GoldenTensor> results, GoldenTensor x, Combine combine, String name, GoldenTensor size, String sizes) {
+      Map<String, GoldenTensor> results,
+      GoldenTensor x,
+      Combine combine,
+      String name,
+      GoldenTensor size,
+      String sizes) {
     long dim = x.shape().last();
     var mergeSpec = TokenMerge.Spec.of(x.dtype(), tokens, merged, dim, combine);
     Buffer out = operands.output(x.dtype(), mergeSpec.outputShape(batch));
@@ -142,11 +147,16 @@ final class MergeGolden {
     }
     byte[] bytes = new byte[source.length * Float.BYTES];
     MemorySegment.ofArray(bytes).copyFrom(MemorySegment.ofArray(source));
-    return new GoldenTensor(DType.F32, Shape.of(batch, merged, tokens), MemorySegment.ofArray(bytes));
+    return new GoldenTensor(
+        DType.F32, Shape.of(batch, merged, tokens), MemorySegment.ofArray(bytes));
   }
 
-  /** Unmerged sources, merged ones and their destinations, as positions in the lists of sources and destinations. */
-  void indices(Map<String, GoldenTensor> results, List<Integer> sources, List<Integer> destinations) {
+  /**
+   * Unmerged sources, merged ones and their destinations, as positions in the lists of sources and
+   * destinations.
+   */
+  void indices(
+      Map<String, GoldenTensor> results, List<Integer> sources, List<Integer> destinations) {
     int[][] unmerged = new int[batch][];
     int[][] mergedSources = new int[batch][];
     int[][] into = new int[batch][];
@@ -165,18 +175,22 @@ final class MergeGolden {
               .mapToInt(i -> i)
               .toArray();
       IntStream gone =
-          IntStream.range(0, sources.size()).filter(i -> ofSlot[(int) slots[first + sources.get(i)]] >= 0);
+          IntStream.range(0, sources.size())
+              .filter(i -> ofSlot[(int) slots[first + sources.get(i)]] >= 0);
       mergedSources[b] =
           !spec.scheme().selects()
               ? gone.toArray()
               : gone.boxed()
                   .sorted(
-                      Comparator.<Integer, Float>comparing(i -> -similarities[first + sources.get(i)])
+                      Comparator.<Integer, Float>comparing(
+                              i -> -similarities[first + sources.get(i)])
                           .thenComparing(i -> i))
                   .mapToInt(i -> i)
                   .toArray();
       into[b] =
-          java.util.Arrays.stream(mergedSources[b]).map(i -> ofSlot[(int) slots[first + sources.get(i)]]).toArray();
+          java.util.Arrays.stream(mergedSources[b])
+              .map(i -> ofSlot[(int) slots[first + sources.get(i)]])
+              .toArray();
     }
     results.put("unm_idx", tensor(unmerged));
     results.put("src_idx", tensor(mergedSources));
@@ -189,10 +203,14 @@ final class MergeGolden {
     byte[] bytes = new byte[rows.length * columns * Integer.BYTES];
     for (int row = 0; row < rows.length; row++) {
       MemorySegment.copy(
-          MemorySegment.ofArray(rows[row]), 0, MemorySegment.ofArray(bytes), (long) row * columns * Integer.BYTES,
+          MemorySegment.ofArray(rows[row]),
+          0,
+          MemorySegment.ofArray(bytes),
+          (long) row * columns * Integer.BYTES,
           (long) columns * Integer.BYTES);
     }
-    return new GoldenTensor(DType.I32, Shape.of(rows.length, columns), MemorySegment.ofArray(bytes));
+    return new GoldenTensor(
+        DType.I32, Shape.of(rows.length, columns), MemorySegment.ofArray(bytes));
   }
 
   /** Widened or narrowed sizes [batch, tokens], which operators take as F32. */
@@ -204,7 +222,9 @@ final class MergeGolden {
     byte[] bytes = new byte[values.length * Float.BYTES];
     MemorySegment.ofArray(bytes).copyFrom(MemorySegment.ofArray(values));
     return new GoldenTensor(
-        DType.F32, Shape.of(size.shape().dim(0), size.shape().dim(1)), MemorySegment.ofArray(bytes));
+        DType.F32,
+        Shape.of(size.shape().dim(0), size.shape().dim(1)),
+        MemorySegment.ofArray(bytes));
   }
 
   static int number(GoldenCase golden, String parameter) {

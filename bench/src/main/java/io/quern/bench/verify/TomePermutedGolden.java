@@ -39,7 +39,10 @@ final class TomePermutedGolden implements GoldenOp {
         into[b][i] = (int) slots.asLong(b * tokens + permutation.get(i));
       }
     }
-    results.put("dst_idx", MergeGolden.tensor(into)); // only destinations are left, so that their rows are their numbers
+    results.put(
+        "dst_idx",
+        MergeGolden.tensor(
+            into)); // only destinations are left, so that their rows are their numbers
     return results;
   }
 }

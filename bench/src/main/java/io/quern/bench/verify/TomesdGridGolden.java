@@ -42,7 +42,8 @@ final class TomesdGridGolden implements GoldenOp {
     Map<String, GoldenTensor> results = merge.merges(golden.input("x"), tokens);
     if (!spec.isIdentity()) {
       List<Integer> destinations =
-          IntStream.range(0, tokens).filter(n -> merge.similarity(0, n) == 1 && isDestination(grid, offsets, n))
+          IntStream.range(0, tokens)
+              .filter(n -> merge.similarity(0, n) == 1 && isDestination(grid, offsets, n))
               .boxed()
               .toList();
       List<Integer> sources =

@@ -41,6 +41,7 @@ public final class VerifyCommand implements Command {
               new TomesdGridGolden(),
               new TomesdPlanGolden(),
               new DiffRateMergeGolden(),
+              new DiffRateBlockGolden(),
               new DiffRateUncompressGolden(),
               new DiffRateFlopsGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));

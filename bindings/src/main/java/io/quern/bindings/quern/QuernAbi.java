@@ -1059,6 +1059,195 @@ public class QuernAbi extends QuernAbi$shared {
         }
     }
 
+    private static class quern_token_prune_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune_workspace$descriptor() {
+        return quern_token_prune_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle quern_token_prune_workspace$handle() {
+        return quern_token_prune_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment quern_token_prune_workspace$address() {
+        return quern_token_prune_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static int quern_token_prune_workspace(MemorySegment desc, MemorySegment bytes) {
+        var mh$ = quern_token_prune_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune_workspace", desc, bytes);
+            }
+            return (int)mh$.invokeExact(desc, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_prune_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune_prepare$descriptor() {
+        return quern_token_prune_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_prune_prepare$handle() {
+        return quern_token_prune_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_prune_prepare$address() {
+        return quern_token_prune_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_prune_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_prune_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_prune {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune$descriptor() {
+        return quern_token_prune.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_prune$handle() {
+        return quern_token_prune.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_prune$address() {
+        return quern_token_prune.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_prune(MemorySegment desc, int device, MemorySegment attention, MemorySegment order, MemorySegment slot, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_prune.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune", desc, device, attention, order, slot, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, attention, order, slot, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class quern_token_merge_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,

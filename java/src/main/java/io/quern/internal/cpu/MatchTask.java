@@ -13,16 +13,15 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * A call of TokenMatch: which tokens are sources and destinations, and what the best destinations become. Between the
- * two a back end finds them. Batch rows are those from {@code first} on; all scratch counts from there.
+ * A call of TokenMatch: which tokens are sources and destinations, and what the best destinations
+ * become. Between the two a back end finds them. Batch rows are those from {@code first} on; all
+ * scratch counts from there.
  */
 public abstract class MatchTask extends RowTask {
-  /** What counts for a similarity that is not above it: NaN, and anything with a token of norm zero. */
+  /**
+   * What counts for a similarity that is not above it: NaN, and anything with a token of norm zero.
+   */
   protected static final float LEAST = -2;
-
-  private static final int DIGITS = 4;
-  private static final int DIGIT_BITS = 8;
-  private static final int DIGIT_VALUES = 1 << DIGIT_BITS;
 
   /** Scratch of all batch rows, and of each worker. Kept by the stream. */
   public static final class Lists {
@@ -57,19 +56,16 @@ public abstract class MatchTask extends RowTask {
   }
 
   private static final class Worker {
-    private final int[] digits = new int[DIGIT_VALUES];
+    private final DescendingOrder descending = new DescendingOrder();
     private int[] marks = {};
-    private int[] order = {};
-    private int[] spare = {};
-    private int[] keys = {};
+    private int[] slots = {};
     private float[] similarities = {};
 
     private void reserve(int tokens) {
       if (marks.length < tokens) {
+        descending.reserve(tokens);
         marks = new int[tokens];
-        order = new int[tokens];
-        spare = new int[tokens];
-        keys = new int[tokens];
+        slots = new int[tokens];
         similarities = new float[tokens];
       }
     }
@@ -242,7 +238,7 @@ public abstract class MatchTask extends RowTask {
   /** Chooses what is merged in a batch row, and writes its slots. */
   protected final void place(int worker, int batch) {
     Worker scratch = this.scratch.workers[worker];
-    int[] slots = scratch.spare;
+    int[] slots = scratch.slots;
     float[] similarities = scratch.similarities;
     int limit = (int) spec.merges();
     if (limits != null) {
@@ -279,29 +275,31 @@ public abstract class MatchTask extends RowTask {
     boolean classToken =
         spec.scheme() instanceof MergeScheme.Bipartite bipartite && bipartite.classToken();
     int merged = sources;
+    int[] ranked = null;
     if (spec.scheme().selects()) {
       if (classToken) {
         best[at] = Float.NEGATIVE_INFINITY;
       }
-      sort(scratch, best, at);
+      ranked = scratch.descending.of(best, at, sources);
       merged = 0;
-      while (merged < limit && best[at + scratch.order[merged]] > spec.threshold()) {
+      while (merged < limit && best[at + ranked[merged]] > spec.threshold()) {
         merged++;
       }
       for (int rank = merged; rank < sources; rank++) {
-        index[at + scratch.order[rank]] = -1;
+        index[at + ranked[rank]] = -1;
       }
     }
     int unmerged = sources - merged;
 
-    int[] slots = scratch.spare;
+    int[] slots = scratch.slots;
     float[] similarities = scratch.similarities;
     Arrays.fill(slots, 0, tokens, -1);
     Arrays.fill(similarities, 0, tokens, 0);
     // Where the distillation token stands second, one unmerged source is before it.
-    int before = spec.scheme() instanceof MergeScheme.Bipartite(boolean c, boolean distill) && distill
-        ? Math.min(1, unmerged)
-        : unmerged;
+    int before =
+        spec.scheme() instanceof MergeScheme.Bipartite(boolean c, boolean distill) && distill
+            ? Math.min(1, unmerged)
+            : unmerged;
     for (int j = 0; j < destinations; j++) {
       int token = destination(batch, j);
       slots[token] = j == 0 ? before : unmerged + j;
@@ -309,7 +307,7 @@ public abstract class MatchTask extends RowTask {
     }
     for (int place = 0, u = 0; place < sources; place++) {
       // By token, or from the most similar to the least.
-      int i = classToken || !spec.scheme().selects() ? place : scratch.order[place];
+      int i = classToken || !spec.scheme().selects() ? place : ranked[place];
       similarities[source(batch, i)] = best[at + i];
       if (index[at + i] < 0) {
         slots[source(batch, i)] = u < before ? u : u + 1;
@@ -330,37 +328,5 @@ public abstract class MatchTask extends RowTask {
       }
     }
     return unmerged + destinations;
-  }
-
-  /** Orders the sources by descending similarity, equal ones by ascending number: a stable sort by digits. */
-  private void sort(Worker scratch, float[] best, int at) {
-    int[] keys = scratch.keys;
-    int[] from = scratch.order;
-    int[] to = scratch.spare;
-    for (int i = 0; i < sources; i++) {
-      int bits = Float.floatToRawIntBits(best[at + i]);
-      keys[i] = bits < 0 ? bits : ~bits ^ Integer.MIN_VALUE; // the greatest float is the least unsigned
-      from[i] = i;
-    }
-    int[] starts = scratch.digits;
-    for (int digit = 0; digit < DIGITS; digit++) {
-      int shift = digit * DIGIT_BITS;
-      Arrays.fill(starts, 0);
-      for (int i = 0; i < sources; i++) {
-        starts[keys[i] >>> shift & DIGIT_VALUES - 1]++;
-      }
-      int sum = 0;
-      for (int value = 0; value < DIGIT_VALUES; value++) {
-        int values = starts[value];
-        starts[value] = sum;
-        sum += values;
-      }
-      for (int i = 0; i < sources; i++) {
-        to[starts[keys[from[i]] >>> shift & DIGIT_VALUES - 1]++] = from[i];
-      }
-      int[] swap = from;
-      from = to;
-      to = swap;
-    }
   }
 }

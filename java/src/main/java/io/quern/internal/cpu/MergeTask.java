@@ -10,13 +10,16 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * A call of TokenMerge. Lists the tokens of each output row, in ascending order; a back end combines them.
+ * A call of TokenMerge. Lists the tokens of each output row, in ascending order; a back end
+ * combines them.
  */
 public abstract class MergeTask extends RowTask {
   /** Tokens of a row that are added in order before the results of so many are (rule 5). */
   public static final int CHUNK = 64;
 
-  /** The tokens of one batch row by output row: those of row m are from starts[m] to starts[m + 1]. */
+  /**
+   * The tokens of one batch row by output row: those of row m are from starts[m] to starts[m + 1].
+   */
   public static final class Lists {
     private int[] starts = {};
     private int[] tokens = {};

@@ -8,9 +8,12 @@ package io.quern.internal.kernel;
  * @param tokenMatch kernels of {@code TokenMatch}
  * @param tokenMerge kernels of {@code TokenMerge}
  * @param tokenUnmerge kernels of {@code TokenUnmerge}
+ * @param tokenPrune kernels of {@code TokenPrune}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag,
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
     TokenMatchKernel.Factory tokenMatch,
     TokenMergeKernel.Factory tokenMerge,
-    TokenUnmergeKernel.Factory tokenUnmerge) {}
+    TokenUnmergeKernel.Factory tokenUnmerge,
+    TokenPruneKernel.Factory tokenPrune) {}

@@ -6,7 +6,8 @@ public enum Operator {
   EMBEDDING_BAG("EmbeddingBag"),
   TOKEN_MATCH("TokenMatch"),
   TOKEN_MERGE("TokenMerge"),
-  TOKEN_UNMERGE("TokenUnmerge");
+  TOKEN_UNMERGE("TokenUnmerge"),
+  TOKEN_PRUNE("TokenPrune");
 
   private final String className;
 

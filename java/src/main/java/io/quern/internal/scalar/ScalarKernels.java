@@ -13,6 +13,7 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarEmbeddingBag(spec),
         (device, spec) -> new ScalarTokenMatch(spec),
         (device, spec) -> new ScalarTokenMerge(spec),
-        (device, spec) -> new ScalarTokenUnmerge(spec));
+        (device, spec) -> new ScalarTokenUnmerge(spec),
+        (device, spec) -> new ScalarTokenPrune(spec));
   }
 }

@@ -8,7 +8,10 @@ import io.quern.internal.kernel.TokenMergeKernel;
 import io.quern.op.Combine;
 import io.quern.op.TokenMerge;
 
-/** {@code out[m, :] = combine(x[n, :] with slot[n] = m)}, element by element, in canonical order (rule 5). */
+/**
+ * {@code out[m, :] = combine(x[n, :] with slot[n] = m)}, element by element, in canonical order
+ * (rule 5).
+ */
 final class ScalarTokenMerge implements TokenMergeKernel {
   private final TokenMerge.Spec spec;
 

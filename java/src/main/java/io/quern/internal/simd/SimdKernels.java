@@ -13,6 +13,7 @@ public final class SimdKernels {
         (device, spec) -> new SimdEmbeddingBag(spec),
         (device, spec) -> new SimdTokenMatch(spec),
         (device, spec) -> new SimdTokenMerge(spec),
-        (device, spec) -> new SimdTokenUnmerge(spec));
+        (device, spec) -> new SimdTokenUnmerge(spec),
+        (device, spec) -> new SimdTokenPrune(spec));
   }
 }

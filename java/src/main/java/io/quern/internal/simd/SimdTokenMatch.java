@@ -16,8 +16,8 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * Four passes: lists of tokens, destinations packed for {@link Product}, blocks of sources against all of them with the
- * best kept in passing, slots. No similarity is ever stored.
+ * Four passes: lists of tokens, destinations packed for {@link Product}, blocks of sources against
+ * all of them with the best kept in passing, slots. No similarity is ever stored.
  */
 final class SimdTokenMatch implements TokenMatchKernel {
   /** Packed elements of all batch rows that are matched at a time: 256 MiB. */

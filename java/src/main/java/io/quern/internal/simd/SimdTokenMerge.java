@@ -14,8 +14,9 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * {@code out[m, :] = combine(x[n, :] with slot[n] = m)}: one pass over memory, which reads each token and writes each row
- * once. Most rows are copies; of the others, sums of F32 come straight from memory.
+ * {@code out[m, :] = combine(x[n, :] with slot[n] = m)}: one pass over memory, which reads each
+ * token and writes each row once. Most rows are copies; of the others, sums of F32 come straight
+ * from memory.
  */
 final class SimdTokenMerge implements TokenMergeKernel {
   private final TokenMerge.Spec spec;
@@ -98,8 +99,7 @@ final class SimdTokenMerge implements TokenMergeKernel {
         if (combine == Combine.MAX) {
           TileReduce.add(scratch.total, 0, columns); // a zero becomes +0
         } else if (combine != Combine.SUM) {
-          TileReduce.divide(
-              scratch.total, combine == Combine.MEAN ? count : total, columns);
+          TileReduce.divide(scratch.total, combine == Combine.MEAN ? count : total, columns);
         }
         scratch.tile.round(dtype, scratch.total, columns);
         scratch.tile.store(
