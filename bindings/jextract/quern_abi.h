@@ -1,3 +1,4 @@
 /* jextract input for io.quern.bindings.quern.QuernAbi: every header of Quern's C ABI. */
 #include "quern/gather.h"
 #include "quern/quern.h"
+#include "quern/tree.h"

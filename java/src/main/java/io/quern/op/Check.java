@@ -62,10 +62,17 @@ final class Check {
     }
   }
 
-  /** Output and input share no element. */
+  /** The output {@code out} and an input share no element. */
   static void disjoint(String op, Buffer out, String operand, Buffer input) {
-    if (input != null && TypedMemory.overlap(TypedMemory.of(out), TypedMemory.of(input))) {
-      throw new IllegalArgumentException(op + ": out overlaps " + operand);
+    disjoint(op, "out", out, operand, input);
+  }
+
+  /** An output and another operand share no element; either may be missing. */
+  static void disjoint(String op, String outName, Buffer out, String operand, Buffer other) {
+    if (out != null
+        && other != null
+        && TypedMemory.overlap(TypedMemory.of(out), TypedMemory.of(other))) {
+      throw new IllegalArgumentException(op + ": " + outName + " overlaps " + operand);
     }
   }
 

@@ -148,6 +148,11 @@ public final class EmbeddingBagCases {
     }
 
     @Override
+    public Outcome expected() {
+      return EmbeddingReference.bag(this);
+    }
+
+    @Override
     public PreparedCase prepare(Device device, Stream stream, OperandMemory memory) {
       return new Prepared(this, device, stream, memory);
     }

@@ -102,6 +102,11 @@ public final class EmbeddingGatherCases {
     }
 
     @Override
+    public Outcome expected() {
+      return EmbeddingReference.gather(this);
+    }
+
+    @Override
     public PreparedCase prepare(Device device, Stream stream, OperandMemory memory) {
       return new Prepared(this, device, stream, memory);
     }

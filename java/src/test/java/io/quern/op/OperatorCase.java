@@ -6,16 +6,20 @@ import java.util.ArrayList;
 import java.util.List;
 
 /** A call of one operator with inputs that its seed decides. */
-public sealed interface OperatorCase permits EmbeddingGatherCases.Case, EmbeddingBagCases.Case {
+public interface OperatorCase {
   /** A name, unique among the cases of the operator. */
   String id();
 
   /** The small calls of all operators. */
   static List<OperatorCase> small() {
-    List<OperatorCase> cases = new ArrayList<>(EmbeddingGatherCases.small());
+    List<OperatorCase> cases = new ArrayList<>();
+    cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
     return cases;
   }
+
+  /** What documentation says a run leaves behind, computed without any back end's code. */
+  Outcome expected();
 
   /** Makes the operands in {@code memory}, fills them and plans the operator. */
   PreparedCase prepare(Device device, Stream stream, OperandMemory memory);

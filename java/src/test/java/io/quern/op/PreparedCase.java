@@ -32,9 +32,18 @@ public abstract class PreparedCase implements AutoCloseable {
   private final boolean strided;
   private final List<Buffer> owned = new ArrayList<>();
   private final List<Input> inputs = new ArrayList<>();
-  private Buffer out;
+  private final List<Output> outputs = new ArrayList<>();
 
   private record Input(String operand, Buffer buffer, byte[] bytes) {}
+
+  /**
+   * @param before the output's memory before a run, or null for poison
+   */
+  private record Output(String operand, Buffer memory, byte[] before) {
+    int bytes() {
+      return Math.toIntExact(memory.shape().size() * memory.dtype().byteSize());
+    }
+  }
 
   PreparedCase(Stream stream, OperandMemory memory, boolean strided) {
     this.stream = stream;
@@ -45,15 +54,15 @@ public abstract class PreparedCase implements AutoCloseable {
   /** Calls the operator. */
   public abstract void run();
 
-  /** Replaces the ids by others of the same distribution. */
-  public abstract void redrawIds(long seed);
+  /** Replaces the ids by others of the same distribution, where time depends on them. */
+  public void redrawIds(long seed) {}
 
   /** The stream that {@link #run} uses. */
   public final Stream stream() {
     return stream;
   }
 
-  /** Poisons the output, runs, and reads the output and the fault back. */
+  /** Poisons the outputs, runs, and reads the outputs and the fault back. */
   public final Outcome outcome() {
     poison();
     InvalidDataException fault = null;
@@ -65,10 +74,15 @@ public abstract class PreparedCase implements AutoCloseable {
     return read(fault);
   }
 
-  /** Fills the output's memory, gaps included, with bytes that no kernel would write. */
+  /**
+   * Fills the outputs' memory, gaps included, with bytes that no kernel would write; what is
+   * updated in place gets back its first contents.
+   */
   public final void poison() {
-    out.copyFrom(
-        MemorySegment.ofArray(poison(out.shape().size() * out.dtype().byteSize())), stream);
+    for (Output output : outputs) {
+      byte[] bytes = output.before == null ? poison(output.bytes()) : output.before;
+      output.memory.copyFrom(MemorySegment.ofArray(bytes), stream);
+    }
   }
 
   /** What {@link #poison()} writes. */
@@ -81,22 +95,26 @@ public abstract class PreparedCase implements AutoCloseable {
   }
 
   /**
-   * Waits and reads the output's memory.
+   * Waits and reads the outputs' memory.
    *
    * @param fault what the call itself reported, or null
    */
   public final Outcome read(InvalidDataException fault) {
-    byte[] bytes = new byte[Math.toIntExact(out.shape().size() * out.dtype().byteSize())];
+    List<Outcome.Output> read = new ArrayList<>();
     InvalidDataException first = fault;
-    try {
-      out.copyTo(MemorySegment.ofArray(bytes), stream);
-    } catch (InvalidDataException reported) {
-      if (fault != null) {
-        throw new AssertionError("reported twice: " + fault, reported);
+    for (Output output : outputs) {
+      byte[] bytes = new byte[output.bytes()];
+      try {
+        output.memory.copyTo(MemorySegment.ofArray(bytes), stream);
+      } catch (InvalidDataException reported) {
+        if (first != null) {
+          throw new AssertionError("reported twice: " + first, reported);
+        }
+        first = reported;
       }
-      first = reported;
+      read.add(new Outcome.Output(output.operand, output.memory.dtype(), bytes));
     }
-    return new Outcome(out.dtype(), bytes, first);
+    return new Outcome(read, first);
   }
 
   /** The name of an input that a run has changed, or null. */
@@ -127,20 +145,21 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Ids, table ids or offsets; always dense. */
   final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
-    Buffer buffer = allocateDense(dtype, shape);
-    byte[] bytes = encode(dtype, values);
-    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
-    inputs.add(new Input(operand, buffer, bytes));
-    return buffer;
+    return input(operand, dtype, shape, encode(dtype, values));
   }
 
   /** Weights, as bits of F32. */
   final Buffer weights(int[] bits) {
-    Buffer buffer = allocateDense(DType.F32, Shape.of(bits.length));
     byte[] bytes = new byte[bits.length * Float.BYTES];
     MemorySegment.copy(bits, 0, MemorySegment.ofArray(bytes), JAVA_INT_UNALIGNED, 0, bits.length);
+    return input("weights", DType.F32, Shape.of(bits.length), bytes);
+  }
+
+  /** An input of any dtype; always dense. */
+  final Buffer input(String operand, DType dtype, Shape shape, byte[] bytes) {
+    Buffer buffer = allocateDense(dtype, shape);
     buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
-    inputs.add(new Input("weights", buffer, bytes));
+    inputs.add(new Input(operand, buffer, bytes));
     return buffer;
   }
 
@@ -152,10 +171,35 @@ public abstract class PreparedCase implements AutoCloseable {
         input -> input.buffer == indices ? new Input(input.operand, indices, bytes) : input);
   }
 
-  /** The output. */
+  /** The output {@code out}; a view where the case is strided. */
   final Buffer output(DType dtype, Shape shape) {
-    out = allocate(dtype, shape);
-    return strided ? view(out, shape) : out;
+    return output("out", dtype, shape);
+  }
+
+  /** One of several outputs; a view where the case is strided. */
+  final Buffer output(String operand, DType dtype, Shape shape) {
+    Buffer memory = allocate(dtype, shape);
+    outputs.add(new Output(operand, memory, null));
+    return strided ? view(memory, shape) : memory;
+  }
+
+  /** An output that is always dense. */
+  final Buffer denseOutput(String operand, DType dtype, Shape shape) {
+    Buffer memory = allocateDense(dtype, shape);
+    outputs.add(new Output(operand, memory, null));
+    return memory;
+  }
+
+  /** What a run reads and writes; dense, and the same before each run. */
+  final Buffer updated(String operand, DType dtype, Shape shape, byte[] before) {
+    Buffer memory = allocateDense(dtype, shape);
+    outputs.add(new Output(operand, memory, before));
+    return memory;
+  }
+
+  /** Scratch, of which nothing is expected. */
+  final Buffer workspace(long bytes) {
+    return allocateDense(DType.U8, Shape.of(bytes));
   }
 
   private Buffer allocateDense(DType dtype, Shape shape) {

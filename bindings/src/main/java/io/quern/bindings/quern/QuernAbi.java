@@ -23,10 +23,10 @@ public class QuernAbi extends QuernAbi$shared {
     static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
             .or(Linker.nativeLinker().defaultLookup());
 
-    private static final int QUERN_ABI_VERSION = (int)1L;
+    private static final int QUERN_ABI_VERSION = (int)2L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_ABI_VERSION 1
+     * #define QUERN_ABI_VERSION 2
      * }
      */
     public static int QUERN_ABI_VERSION() {
@@ -802,6 +802,87 @@ public class QuernAbi extends QuernAbi$shared {
         } catch (Throwable ex$) {
            throw new AssertionError("should not reach here", ex$);
         }
+    }
+    private static final int QUERN_TREE_OK = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OK = 0
+     * }
+     */
+    public static int QUERN_TREE_OK() {
+        return QUERN_TREE_OK;
+    }
+    private static final int QUERN_TREE_OFFSETS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
+     * }
+     */
+    public static int QUERN_TREE_OFFSETS() {
+        return QUERN_TREE_OFFSETS;
+    }
+    private static final int QUERN_TREE_EMPTY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_EMPTY = 2
+     * }
+     */
+    public static int QUERN_TREE_EMPTY() {
+        return QUERN_TREE_EMPTY;
+    }
+    private static final int QUERN_TREE_ROOT = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_ROOT = 3
+     * }
+     */
+    public static int QUERN_TREE_ROOT() {
+        return QUERN_TREE_ROOT;
+    }
+    private static final int QUERN_TREE_PARENT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PARENT = 4
+     * }
+     */
+    public static int QUERN_TREE_PARENT() {
+        return QUERN_TREE_PARENT;
+    }
+    private static final int QUERN_TREE_LINK = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_LINK = 5
+     * }
+     */
+    public static int QUERN_TREE_LINK() {
+        return QUERN_TREE_LINK;
+    }
+    private static final int QUERN_TREE_CAPACITY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
+     * }
+     */
+    public static int QUERN_TREE_CAPACITY() {
+        return QUERN_TREE_CAPACITY;
+    }
+    private static final int QUERN_TREE_NAN = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_NAN = 7
+     * }
+     */
+    public static int QUERN_TREE_NAN() {
+        return QUERN_TREE_NAN;
+    }
+    private static final int QUERN_TREE_TOKEN = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_TOKEN = 8
+     * }
+     */
+    public static int QUERN_TREE_TOKEN() {
+        return QUERN_TREE_TOKEN;
     }
 }
 

@@ -9,6 +9,7 @@ import io.quern.op.Combine;
 import io.quern.op.EmbeddingGather;
 import io.quern.op.EmptyBagPolicy;
 import io.quern.op.IndexPolicy;
+import io.quern.op.TreeStatus;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -24,6 +25,7 @@ class AbiNumbersTest {
     assertNumbers("QUERN_INDEX_", IndexPolicy.values(), 0);
     assertNumbers("QUERN_COMBINE_", Combine.values(), 0);
     assertNumbers("QUERN_EMPTY_", EmptyBagPolicy.values(), 0);
+    assertNumbers("QUERN_TREE_", TreeStatus.values(), 0);
     assertNumbers("QUERN_DATA_", Kind.values(), QuernAbi.QUERN_DATA_OK() + 1);
     assertEquals(EmbeddingGather.MAX_TABLES, QuernAbi.QUERN_MAX_TABLES());
     for (DType dtype : DType.values()) {

@@ -12,10 +12,10 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * The operators once more, written from their documentation on Java arrays. Shares no code with any
+ * The gathers once more, written from their documentation on Java arrays. Shares no code with any
  * back end.
  */
-final class Reference {
+final class EmbeddingReference {
   /** Answers of {@link #resolve}. */
   private static final long ZERO_ROW = -10;
 
@@ -30,7 +30,7 @@ final class Reference {
   private final IndexPolicy policy;
   private final List<InvalidDataException> faults = new ArrayList<>();
 
-  private Reference(
+  private EmbeddingReference(
       String operator, DType out, long rows, long dim, boolean strided, IndexPolicy policy) {
     this.operator = operator;
     this.dtype = out;
@@ -41,18 +41,11 @@ final class Reference {
         PreparedCase.poison(PreparedCase.elements(strided, Shape.of(rows, dim)) * out.byteSize());
   }
 
-  static Outcome of(OperatorCase of) {
-    return switch (of) {
-      case EmbeddingGatherCases.Case gather -> gather(gather);
-      case EmbeddingBagCases.Case bag -> bag(bag);
-    };
-  }
-
-  private static Outcome gather(EmbeddingGatherCases.Case of) {
+  static Outcome gather(EmbeddingGatherCases.Case of) {
     EmbeddingGatherCases.Inputs in = of.inputs();
     EmbeddingGather.Spec spec = of.spec();
-    Reference out =
-        new Reference(
+    EmbeddingReference out =
+        new EmbeddingReference(
             "EmbeddingGather",
             spec.out(),
             in.ids().length,
@@ -88,11 +81,11 @@ final class Reference {
     }
   }
 
-  private static Outcome bag(EmbeddingBagCases.Case of) {
+  static Outcome bag(EmbeddingBagCases.Case of) {
     EmbeddingBagCases.Inputs in = of.inputs();
     EmbeddingBag.Spec spec = of.spec();
-    Reference out =
-        new Reference(
+    EmbeddingReference out =
+        new EmbeddingReference(
             "EmbeddingBag",
             spec.out(),
             of.lengths().size(),
@@ -268,7 +261,7 @@ final class Reference {
         lowest = fault;
       }
     }
-    return new Outcome(dtype, bytes, lowest);
+    return new Outcome(List.of(new Outcome.Output("out", dtype, bytes)), lowest);
   }
 
   /** Sign, exponent and fraction, put together in F64. */
