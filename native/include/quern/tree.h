@@ -90,12 +90,12 @@ QUERN_API quern_status quern_tree_topology(const quern_tree_topology_desc* desc,
 
 /* Formats of tree_mask. Ordinals of io.quern.op.TreeMaskFormat. */
 enum {
-  QUERN_TREE_MASK_ONE_ZERO = 0,     /* rows [nodes, columns]: 1 where visible, else 0 */
-  QUERN_TREE_MASK_ADDITIVE_INF = 1, /* the same with 0 and -infinity */
-  QUERN_TREE_MASK_ADDITIVE_MIN = 2, /* the same with 0 and the dtype's lowest finite value */
-  QUERN_TREE_MASK_BITS = 3,  /* rows [nodes, columns] of words, as quern_tree_outputs.bits; no prefix */
-  QUERN_TREE_MASK_FLAT = 4,  /* 1 or 0, n * (p + n) elements of a request back to back */
-  QUERN_TREE_MASK_PACKED = 5 /* the same as bits, each request's from a byte of its own on */
+  QUERN_MASK_ONE_ZERO = 0,     /* rows [nodes, columns]: 1 where visible, else 0 */
+  QUERN_MASK_ADDITIVE_INF = 1, /* the same with 0 and -infinity */
+  QUERN_MASK_ADDITIVE_MIN = 2, /* the same with 0 and the dtype's lowest finite value */
+  QUERN_MASK_BITS = 3,         /* rows [nodes, columns] of words, as quern_tree_outputs.bits; no prefix */
+  QUERN_MASK_FLAT = 4,         /* 1 or 0, n * (p + n) elements of a request back to back */
+  QUERN_MASK_PACKED = 5        /* the same as bits, each request's from a byte of its own on */
 };
 
 /*

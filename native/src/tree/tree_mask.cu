@@ -13,25 +13,25 @@ constexpr int64_t kMostSlices = 64;
 using MaskKernel = void (*)(TreeMaskArguments);
 
 bool is_flat(int32_t format) {
-  return format == QUERN_TREE_MASK_FLAT || format == QUERN_TREE_MASK_PACKED;
+  return format == QUERN_MASK_FLAT || format == QUERN_MASK_PACKED;
 }
 
 bool is_additive(int32_t format) {
-  return format == QUERN_TREE_MASK_ADDITIVE_INF || format == QUERN_TREE_MASK_ADDITIVE_MIN;
+  return format == QUERN_MASK_ADDITIVE_INF || format == QUERN_MASK_ADDITIVE_MIN;
 }
 
 bool has_dtype(int32_t format, int32_t dtype) {
   const bool is_float = dtype == QUERN_F32 || dtype == QUERN_F16 || dtype == QUERN_BF16;
   const bool is_byte = dtype == QUERN_U8 || dtype == QUERN_BOOL;
   switch (format) {
-    case QUERN_TREE_MASK_ONE_ZERO:
+    case QUERN_MASK_ONE_ZERO:
       return is_float || is_byte || dtype == QUERN_I32 || dtype == QUERN_I64;
-    case QUERN_TREE_MASK_BITS:
+    case QUERN_MASK_BITS:
       return dtype == QUERN_U8 || dtype == QUERN_U16 || dtype == QUERN_U32 || dtype == QUERN_U64 ||
              dtype == QUERN_I32 || dtype == QUERN_I64;
-    case QUERN_TREE_MASK_FLAT:
+    case QUERN_MASK_FLAT:
       return is_byte;
-    case QUERN_TREE_MASK_PACKED:
+    case QUERN_MASK_PACKED:
       return dtype == QUERN_U8;
     default:
       return is_float;
@@ -59,7 +59,7 @@ uint64_t hidden_bits(int32_t format, int32_t dtype) {
   if (!is_additive(format)) {
     return 0;
   }
-  const bool infinite = format == QUERN_TREE_MASK_ADDITIVE_INF;
+  const bool infinite = format == QUERN_MASK_ADDITIVE_INF;
   switch (dtype) {
     case QUERN_F32:
       return infinite ? 0xff800000 : 0xff7fffff;
@@ -72,11 +72,11 @@ uint64_t hidden_bits(int32_t format, int32_t dtype) {
 
 MaskKernel choose_kernel(const quern_tree_mask_desc& desc) {
   switch (desc.format) {
-    case QUERN_TREE_MASK_BITS:
+    case QUERN_MASK_BITS:
       return tree_mask_bits_kernel;
-    case QUERN_TREE_MASK_FLAT:
+    case QUERN_MASK_FLAT:
       return tree_mask_flat_kernel<false>;
-    case QUERN_TREE_MASK_PACKED:
+    case QUERN_MASK_PACKED:
       return tree_mask_flat_kernel<true>;
     default:
       break;
@@ -100,7 +100,7 @@ OperandCheck check(const quern_tree_mask_desc* desc) {
     return check;
   }
   check
-      .require(desc->format >= QUERN_TREE_MASK_ONE_ZERO && desc->format <= QUERN_TREE_MASK_PACKED,
+      .require(desc->format >= QUERN_MASK_ONE_ZERO && desc->format <= QUERN_MASK_PACKED,
                QUERN_INVALID_ARGUMENT)
       .require(dtype_bytes(desc->dtype) != 0, QUERN_INVALID_ARGUMENT)
       .require(has_dtype(desc->format, desc->dtype), QUERN_UNSUPPORTED)
@@ -156,7 +156,7 @@ quern_status quern_tree_mask(const quern_tree_mask_desc* desc, int32_t device, c
     return scope.status();
   }
   const int64_t element = dtype_bytes(desc->dtype);
-  const bool bits = desc->format == QUERN_TREE_MASK_BITS;
+  const bool bits = desc->format == QUERN_MASK_BITS;
   TreeMaskArguments arguments;
   arguments.parent = parent;
   arguments.offsets = offsets;

@@ -3,7 +3,11 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  TREE_TOPOLOGY("TreeTopology"),
+  TREE_MASK("TreeMask"),
+  DYNAMIC_TREE("DynamicTree"),
+  TREE_FROM_MASK("TreeFromMask");
 
   private final String className;
 

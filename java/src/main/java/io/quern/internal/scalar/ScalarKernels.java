@@ -10,6 +10,10 @@ public final class ScalarKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarTreeTopology(spec),
+        (device, spec) -> new ScalarTreeMask(spec),
+        (device, spec) -> new ScalarDynamicTree(spec),
+        (device, spec) -> new ScalarTreeFromMask(spec));
   }
 }

@@ -10,6 +10,10 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdTreeTopology(spec),
+        (device, spec) -> new SimdTreeMask(spec),
+        (device, spec) -> new SimdDynamicTree(spec),
+        (device, spec) -> new SimdTreeFromMask(spec));
   }
 }
