@@ -95,7 +95,7 @@ __device__ int find_candidate(const List& list, int m, int64_t f) {
 
 // A block for each request. Until its links are needed, the table holds the candidates of nodes 1 and on;
 // those of a tree too large for it are read where they were given or have been written.
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     dynamic_tree_kernel(const __grid_constant__ DynamicTreeArguments arguments) {
   const int n = arguments.tree_nodes;
   const int m = n > 0 ? n - 1 : 0;

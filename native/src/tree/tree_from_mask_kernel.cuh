@@ -17,7 +17,7 @@ struct TreeFromMaskArguments {
 
 // A block for each request: first a warp finds a node's parent, then it compares the node's row with its
 // parent's.
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_from_mask_kernel(const __grid_constant__ TreeFromMaskArguments arguments) {
   const int64_t n = arguments.tree_nodes;
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;

@@ -116,7 +116,7 @@ __device__ void write_row(const TreeMaskArguments& arguments, const MaskRequest&
 
 // Rows [nodes, columns], a warp each; the blocks of a request share them.
 template <typename T>
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_mask_rows_kernel(const __grid_constant__ TreeMaskArguments arguments) {
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int warps = static_cast<int>(blockDim.x) / kWarpSize;
@@ -139,7 +139,7 @@ __global__ void __launch_bounds__(kMostTreeThreads)
 }
 
 // Words [nodes, columns]; columns and stride are in bytes.
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_mask_bits_kernel(const __grid_constant__ TreeMaskArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.requests; b += gridDim.x) {
     MaskRequest request = open_mask_request(arguments, b);
@@ -255,7 +255,7 @@ inline __device__ void write_packed(const MaskRequest& request, char* out, int64
 
 // Requests back to back: FLAT a byte for an element, PACKED a bit.
 template <bool PACKED>
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_mask_flat_kernel(const __grid_constant__ TreeMaskArguments arguments) {
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
   const int warps = static_cast<int>(blockDim.x) / kWarpSize;

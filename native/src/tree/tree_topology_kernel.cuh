@@ -17,7 +17,7 @@ struct TreeTopologyArguments {
 };
 
 // A block for each request.
-__global__ void __launch_bounds__(kMostTreeThreads)
+__global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_topology_kernel(const __grid_constant__ TreeTopologyArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.requests; b += gridDim.x) {
     const RequestNodes nodes = open_request(arguments.offsets, b, arguments.nodes);

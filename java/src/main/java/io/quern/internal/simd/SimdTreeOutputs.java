@@ -63,21 +63,24 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
     if (found != TreeStatus.OK) {
       return TreeOutputsTask.Writer.refuse(found);
     }
-    boolean chain = isChain(scratch.parent, count);
     boolean oneWord = count <= Long.SIZE && task.bitsBytes == Long.BYTES;
-    if (chain) {
-      link(scratch.depth, scratch.first, scratch.next, count);
+    boolean leavesMatter = task.paths != null || task.leafCount != null;
+    int leaves = 0;
+    if (isChain(scratch.parent, count)) {
+      chain(scratch.depth, scratch.first, scratch.next, count);
       if (oneWord) {
         wordsOfChain(scratch.words, count);
       }
+      leaves = Math.min(1, count);
     } else {
-      depths(scratch.parent, scratch.depth, count);
-      links(scratch.parent, scratch.first, scratch.next, count);
       if (oneWord) {
-        words(scratch.parent, scratch.words, count);
+        depthsAndWords(scratch.parent, scratch.depth, scratch.words, count);
+      } else {
+        depths(scratch.parent, scratch.depth, count);
       }
+      links(scratch.parent, scratch.first, scratch.next, count);
+      leaves = leavesMatter ? leaves(scratch.first, count) : 0;
     }
-    int leaves = chain ? Math.min(1, count) : count(scratch.first, count);
     int deepest = task.paths == null ? 0 : max(scratch.depth, count);
     if (!task.hasRoom(count, leaves, deepest)) {
       return TreeOutputsTask.Writer.refuse(TreeStatus.CAPACITY);
@@ -136,7 +139,7 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
   }
 
   /** Depths and links of a chain. */
-  private static void link(int[] depth, int[] first, int[] next, int count) {
+  private static void chain(int[] depth, int[] first, int[] next, int count) {
     for (int i = 0; i < count; i++) {
       depth[i] = i;
       first[i] = i + 1;
@@ -160,10 +163,13 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
     }
   }
 
-  private static void words(int[] parent, long[] words, int count) {
+  private static void depthsAndWords(int[] parent, int[] depth, long[] words, int count) {
+    depth[0] = 0;
     words[0] = 1;
     for (int i = 1; i < count; i++) {
-      words[i] = words[parent[i]] | 1L << i;
+      int p = parent[i];
+      depth[i] = depth[p] + 1;
+      words[i] = words[p] | 1L << i;
     }
   }
 
@@ -178,7 +184,7 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
     next[0] = -1;
   }
 
-  private static int count(int[] first, int count) {
+  private static int leaves(int[] first, int count) {
     int leaves = 0;
     for (int i = 0; i < count; i++) {
       leaves += first[i] >>> (Integer.SIZE - 1);
