@@ -10,6 +10,7 @@ public final class ScalarKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarTreeVerify(spec));
   }
 }

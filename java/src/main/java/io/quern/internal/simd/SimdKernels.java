@@ -10,6 +10,7 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdTreeVerify(spec));
   }
 }
