@@ -35,8 +35,8 @@ import java.util.Objects;
  *       before; the first path with the longest run wins. Padding matches nothing.
  *   <li>GREEDY_DEEPEST: the same, but of equal runs the one whose last node has the lowest id wins.
  *   <li>TYPICAL: p = softmax(row / temperature); token x is accepted if p[x] > min(epsilon, alpha ·
- *       exp(−H)), H = −Σ p·log(p + 1e−5). Of the longest runs the one with the greatest sum of
- *       log p wins, the first of equals; next = the last row's argmax.
+ *       exp(−H)), H = −Σ p·log(p + 1e−5). Of the longest runs the one with the greatest sum of log
+ *       p wins, the first of equals; next = the last row's argmax.
  *   <li>TARGET_ONLY: at each level one coin u = uniforms[node]; over the children x in the order of
  *       the links a += p[x], and x is accepted if u ≤ a / max(acc, 1e−9) or p[x] ≥ single. If none
  *       is, next is drawn from the row without the rejected tokens (at full width from the row as
@@ -173,8 +173,7 @@ public final class TreeVerify {
 
     /** Typical acceptance. */
     public static Spec typical(DType dtype, long vocab, int width, Typical typical) {
-      return new Spec(
-          VerifyRule.TYPICAL, VerifyTarget.LOGITS, dtype, vocab, width, typical, null);
+      return new Spec(VerifyRule.TYPICAL, VerifyTarget.LOGITS, dtype, vocab, width, typical, null);
     }
 
     /** Target-only sampling from logits or probabilities. */

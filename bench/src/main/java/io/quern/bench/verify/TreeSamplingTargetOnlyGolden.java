@@ -73,10 +73,7 @@ final class TreeSamplingTargetOnlyGolden implements GoldenOp {
 
   /** Nodes of which a child was looked at and not accepted. */
   private static GoldenTensor rejected(
-      VerifyOperands.Answers answers,
-      Shape shape,
-      int width,
-      GoldenTensor firstChild) {
+      VerifyOperands.Answers answers, Shape shape, int width, GoldenTensor firstChild) {
     int n = (int) shape.dim(1);
     byte[] mask = new byte[(int) shape.size()];
     for (int b = 0; b < shape.dim(0); b++) {

@@ -10,7 +10,9 @@ import java.lang.foreign.ValueLayout;
 import java.util.Arrays;
 import java.util.Map;
 
-/** A batch of trees of {@code n} nodes each, verified, and what the references make of the answer. */
+/**
+ * A batch of trees of {@code n} nodes each, verified, and what the references make of the answer.
+ */
 final class VerifyOperands {
   private final Operands operands;
   private final long batch;
@@ -94,10 +96,7 @@ final class VerifyOperands {
         }
         for (int i = 0; i <= count(b); i++) {
           predicts[index[b * width + i]] =
-              (int)
-                  (i < count(b)
-                      ? candidates.asLong(b * n + accepted(b, i + 1))
-                      : next.asLong(b));
+              (int) (i < count(b) ? candidates.asLong(b * n + accepted(b, i + 1)) : next.asLong(b));
         }
       }
       return Map.of(

@@ -180,8 +180,8 @@ public final class TreeVerifyTask extends RowTask {
   }
 
   /**
-   * Column by column: each node that a path has been accepted up to is looked at once, and all paths
-   * through it go on to their next column or end.
+   * Column by column: each node that a path has been accepted up to is looked at once, and all
+   * paths through it go on to their next column or end.
    */
   private TreeStatus followPaths(TargetRow row, long b, long first, int n) {
     int last = (int) Math.min(columns, spec.width()) - 1;
@@ -311,9 +311,7 @@ public final class TreeVerifyTask extends RowTask {
 
   /** The token that a row predicts: its argmax, or the given id. */
   private int predicted(TargetRow row) {
-    return spec.target() == VerifyTarget.IDS
-        ? row.target.get(JAVA_INT, row.offset)
-        : row.argmax();
+    return spec.target() == VerifyTarget.IDS ? row.target.get(JAVA_INT, row.offset) : row.argmax();
   }
 
   private float temperature(long b) {

@@ -8,7 +8,6 @@ import io.quern.internal.cpu.TargetRow;
 import io.quern.internal.cpu.TreeVerifyTask;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.TreeVerifyKernel;
-import io.quern.internal.scalar.CanonicalMath;
 import io.quern.op.TreeVerify;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
