@@ -393,7 +393,11 @@ public final class TreeVerify {
       vector("nextSibling", operands.nextSibling, DType.I32, nodes);
     }
     Check.operand(OP, "target", operands.target, spec.dtype, device);
-    Check.shape(OP, "target", operands.target, spec.targetShape(nodes));
+    if (spec.target == VerifyTarget.IDS) {
+      Check.vector(OP, "target", operands.target, nodes);
+    } else {
+      rows("target", operands.target, nodes, spec.vocab);
+    }
 
     boolean usesTemperature =
         spec.rule == VerifyRule.TYPICAL
@@ -412,7 +416,7 @@ public final class TreeVerify {
     }
 
     Check.operand(OP, "accepted", operands.accepted, DType.I32, device);
-    Check.shape(OP, "accepted", operands.accepted, spec.acceptedShape(batch));
+    rows("accepted", operands.accepted, batch, spec.width);
     vector("counts", operands.counts, DType.I32, batch);
     vector("next", operands.next, DType.I32, batch);
     output("accepted", operands.accepted, operands);
@@ -437,6 +441,13 @@ public final class TreeVerify {
   private void vector(String name, Buffer buffer, DType dtype, long size) {
     Check.operand(OP, name, buffer, dtype, device);
     Check.vector(OP, name, buffer, size);
+  }
+
+  private static void rows(String name, Buffer buffer, long rows, long dim) {
+    Check.rows(OP, name, buffer, dim);
+    if (buffer.shape().dim(0) != rows) {
+      Check.shape(OP, name, buffer, Shape.of(rows, dim));
+    }
   }
 
   private void paths(Buffer paths, long batch) {
