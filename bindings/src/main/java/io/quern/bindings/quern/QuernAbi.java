@@ -41,6 +41,24 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_TABLES() {
         return QUERN_MAX_TABLES;
     }
+    private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_VERIFY_MAX_PATHS 2048
+     * }
+     */
+    public static int QUERN_VERIFY_MAX_PATHS() {
+        return QUERN_VERIFY_MAX_PATHS;
+    }
+    private static final int QUERN_VERIFY_MAX_VOCAB = (int)4194304L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_VERIFY_MAX_VOCAB 4194304
+     * }
+     */
+    public static int QUERN_VERIFY_MAX_VOCAB() {
+        return QUERN_VERIFY_MAX_VOCAB;
+    }
     private static final int QUERN_OK = (int)0L;
     /**
      * {@snippet lang=c :
@@ -1493,6 +1511,216 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_VERIFY_GREEDY_PATH = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_PATH = 0
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_PATH() {
+        return QUERN_VERIFY_GREEDY_PATH;
+    }
+    private static final int QUERN_VERIFY_GREEDY_LINKED = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_LINKED = 1
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_LINKED() {
+        return QUERN_VERIFY_GREEDY_LINKED;
+    }
+    private static final int QUERN_VERIFY_GREEDY_DEEPEST = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_DEEPEST = 2
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_DEEPEST() {
+        return QUERN_VERIFY_GREEDY_DEEPEST;
+    }
+    private static final int QUERN_VERIFY_TYPICAL = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_TYPICAL = 3
+     * }
+     */
+    public static int QUERN_VERIFY_TYPICAL() {
+        return QUERN_VERIFY_TYPICAL;
+    }
+    private static final int QUERN_VERIFY_TARGET_ONLY = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_TARGET_ONLY = 4
+     * }
+     */
+    public static int QUERN_VERIFY_TARGET_ONLY() {
+        return QUERN_VERIFY_TARGET_ONLY;
+    }
+    private static final int QUERN_VERIFY_LOGITS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_LOGITS = 0
+     * }
+     */
+    public static int QUERN_VERIFY_LOGITS() {
+        return QUERN_VERIFY_LOGITS;
+    }
+    private static final int QUERN_VERIFY_PROBABILITIES = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_PROBABILITIES = 1
+     * }
+     */
+    public static int QUERN_VERIFY_PROBABILITIES() {
+        return QUERN_VERIFY_PROBABILITIES;
+    }
+    private static final int QUERN_VERIFY_IDS = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_IDS = 2
+     * }
+     */
+    public static int QUERN_VERIFY_IDS() {
+        return QUERN_VERIFY_IDS;
+    }
+
+    private static class quern_tree_verify_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_verify_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_verify_prepare$descriptor() {
+        return quern_tree_verify_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_verify_prepare$handle() {
+        return quern_tree_verify_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_verify_prepare$address() {
+        return quern_tree_verify_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_verify_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_verify_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_verify_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_verify {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_verify");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_verify$descriptor() {
+        return quern_tree_verify.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_verify$handle() {
+        return quern_tree_verify.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_verify$address() {
+        return quern_tree_verify.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_verify(MemorySegment desc, int device, MemorySegment offsets, MemorySegment tokens, MemorySegment first_child, MemorySegment next_sibling, MemorySegment paths, MemorySegment target, MemorySegment temperatures, MemorySegment uniforms, MemorySegment final_uniforms, MemorySegment accepted, MemorySegment counts, MemorySegment next, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_verify.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_verify", desc, device, offsets, tokens, first_child, next_sibling, paths, target, temperatures, uniforms, final_uniforms, accepted, counts, next, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, offsets, tokens, first_child, next_sibling, paths, target, temperatures, uniforms, final_uniforms, accepted, counts, next, status, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

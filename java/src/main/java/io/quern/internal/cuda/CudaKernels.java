@@ -11,7 +11,8 @@ final class CudaKernels {
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
-          CudaTreeFromMask::prepare);
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare);
 
   private CudaKernels() {}
 

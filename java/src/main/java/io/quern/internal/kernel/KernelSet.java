@@ -9,6 +9,7 @@ package io.quern.internal.kernel;
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param treeVerify kernels of {@code TreeVerify}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -16,4 +17,5 @@ public record KernelSet(
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
-    TreeFromMaskKernel.Factory treeFromMask) {}
+    TreeFromMaskKernel.Factory treeFromMask,
+    TreeVerifyKernel.Factory treeVerify) {}

@@ -7,7 +7,8 @@ public enum Operator {
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
-  TREE_FROM_MASK("TreeFromMask");
+  TREE_FROM_MASK("TreeFromMask"),
+  TREE_VERIFY("TreeVerify");
 
   private final String className;
 

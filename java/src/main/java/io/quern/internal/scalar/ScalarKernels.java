@@ -14,6 +14,7 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeTopology(spec),
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
-        (device, spec) -> new ScalarTreeFromMask(spec));
+        (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarTreeVerify(spec));
   }
 }

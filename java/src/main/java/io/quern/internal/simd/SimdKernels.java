@@ -14,6 +14,7 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeTopology(spec),
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
-        (device, spec) -> new SimdTreeFromMask(spec));
+        (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdTreeVerify(spec));
   }
 }
