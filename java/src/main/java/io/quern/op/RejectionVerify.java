@@ -42,8 +42,8 @@ import java.util.Objects;
  *       from max(p − ρ·q, 0).
  *   <li>BLOCK: with π = 1 at the root, at node i with token x π = min(1, π · p[x] / q[x]) by its
  *       parent's rows; h = Z / (Z + (1 − π)) with Z = Σ max(π·p − q, 0) by its own rows, at the
- *       last node h = π. The last node whose coin is less than its h ends the path, and next is
- *       drawn from max(π·p − q, 0) of its rows, at the last node from p.
+ *       last node h = π; π = 0 ends the chain. The last node whose coin is less than its h ends the
+ *       path, and next is drawn from max(π·p − q, 0) of its rows, at the last node from p.
  *   <li>RELAXED: with z = 1, S the greatest sum p[n1] + … + p[nj] over the first j ≤ k neighbours
  *       of x that is ≤ delta · z (delta ≤ 1) or ≤ (delta − 1) · p[x] (delta > 1), accept x if u ·
  *       (q[x] · z) < p[x] + S, where q = 1 without draft rows and a child with q[x] = 0 is passed
@@ -262,17 +262,7 @@ public final class RejectionVerify {
         Buffer finalUniforms,
         Outputs outputs) {
       return new Operands(
-          offsets,
-          tokens,
-          null,
-          null,
-          target,
-          draft,
-          null,
-          uniforms,
-          finalUniforms,
-          null,
-          outputs);
+          offsets, tokens, null, null, target, draft, null, uniforms, finalUniforms, null, outputs);
     }
 
     /** The same for trees. */
@@ -337,12 +327,7 @@ public final class RejectionVerify {
    *     none; null if not wanted
    */
   public record Outputs(
-      Buffer accepted,
-      Buffer counts,
-      Buffer next,
-      Buffer status,
-      Buffer distribution,
-      Buffer rho) {
+      Buffer accepted, Buffer counts, Buffer next, Buffer status, Buffer distribution, Buffer rho) {
     /** Without the optional ones. */
     public static Outputs of(Buffer accepted, Buffer counts, Buffer next, Buffer status) {
       return new Outputs(accepted, counts, next, status, null, null);

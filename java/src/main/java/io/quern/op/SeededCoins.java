@@ -67,12 +67,7 @@ public final class SeededCoins {
    * @throws IllegalStateException if an operand or the stream is closed
    */
   public void run(
-      Stream stream,
-      Buffer seeds,
-      Buffer positions,
-      Buffer offsets,
-      Buffer coins,
-      Buffer finals) {
+      Stream stream, Buffer seeds, Buffer positions, Buffer offsets, Buffer coins, Buffer finals) {
     QueueStream queue = QueueStream.of(stream, device, OP);
     Check.operand(OP, "coins", coins, out, device);
     Check.vector(OP, "coins", coins, coins.shape().size());

@@ -6,6 +6,7 @@ import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
 import io.quern.Buffer;
 import io.quern.DType;
+import io.quern.internal.device.QueueStream;
 import io.quern.internal.device.TypedMemory;
 import io.quern.internal.kernel.Operator;
 import java.lang.foreign.MemorySegment;
@@ -33,14 +34,15 @@ public final class CoinTask extends RowTask {
   private long batch;
   private boolean hashes;
 
-  /** Takes the operands of a call and runs it on {@code stream}. */
+  /** Takes the operands of a call and runs it on a CPU stream. */
   public static void run(
-      HostStream stream,
+      QueueStream queue,
       Buffer seeds,
       Buffer positions,
       Buffer offsets,
       Buffer coins,
       Buffer finals) {
+    HostStream stream = (HostStream) queue;
     CoinTask task = stream.task(CoinTask.class, workers -> new CoinTask());
     task.seeds = HostDevice.segment(TypedMemory.of(seeds));
     task.positions = HostDevice.segment(TypedMemory.of(positions));
@@ -67,6 +69,15 @@ public final class CoinTask extends RowTask {
       long b = i - nodes;
       store(finals, b, hash(b, isGood(b) ? offset(b + 1) - offset(b) : 0));
     }
+  }
+
+  @Override
+  protected void clear() {
+    seeds = null;
+    positions = null;
+    offsets = null;
+    coins = null;
+    finals = null;
   }
 
   private void node(long i) {

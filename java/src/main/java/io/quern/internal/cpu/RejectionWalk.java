@@ -281,8 +281,7 @@ public abstract class RejectionWalk {
       int x = token(child);
       if (inVocabulary(x)) {
         float u = coin(child);
-        float qx = draftAt(x);
-        if (p[x] > 0 && u * (rho * (Float.isNaN(qx) ? qx : q[x])) < p[x]) {
+        if (p[x] > 0 && u * (rho * draftAt(x)) < p[x]) {
           return child;
         }
       }
@@ -292,8 +291,8 @@ public abstract class RejectionWalk {
   }
 
   /**
-   * The root ρ in [1, k] of Σ (1 − β(ρ))^i = ρ, by the Illinois method. The answer is the last point
-   * tried, within 2^−22 of the equation, or after so many steps the upper end.
+   * The root ρ in [1, k] of Σ (1 − β(ρ))^i = ρ, by the Illinois method. The answer is the last
+   * point tried, within 2^−22 of the equation, or after so many steps the upper end.
    */
   private float rho(int k) {
     float low = 1;
@@ -482,14 +481,17 @@ public abstract class RejectionWalk {
     float joint = 1; // π of the node that is looked at
     float jointAtEnd = 1;
     int end = 0;
-    for (int i = 1; i <= last && joint > 0; i++) {
+    for (int i = 1; i <= last; i++) {
       if (node != i - 1) {
         arriveAt(i - 1);
       }
       int x = token(i);
       joint = inVocabulary(x) ? ratio(joint * targetAt(x), draftAt(x)) : 0;
+      if (joint == 0) {
+        break;
+      }
       float h = joint;
-      if (i < last && joint > 0) {
+      if (i < last) {
         arriveAt(i);
         stage();
         float mass = mass(joint, 1);

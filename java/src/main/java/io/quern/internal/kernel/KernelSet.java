@@ -5,6 +5,11 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins) {}

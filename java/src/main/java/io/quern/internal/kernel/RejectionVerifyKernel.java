@@ -4,7 +4,9 @@ import io.quern.Device;
 import io.quern.internal.device.QueueStream;
 import io.quern.op.RejectionVerify;
 
-/** One back end's {@code RejectionVerify}, prepared for a spec. Operands arrive checked and held. */
+/**
+ * One back end's {@code RejectionVerify}, prepared for a spec. Operands arrive checked and held.
+ */
 public interface RejectionVerifyKernel {
   /** Queues the work. */
   void run(QueueStream stream, RejectionVerify.Operands operands);

@@ -49,7 +49,13 @@ final class ScalarRejectionVerify implements RejectionVerifyKernel {
 
     @Override
     protected void weights(
-        DType dtype, MemorySegment row, long offset, float max, float inverse, float[] into, int n) {
+        DType dtype,
+        MemorySegment row,
+        long offset,
+        float max,
+        float inverse,
+        float[] into,
+        int n) {
       for (int i = 0; i < n; i++) {
         float x = Element.load(dtype, row, offset + (long) i * dtype.byteSize());
         float exponent = (x - max) * inverse;

@@ -53,11 +53,17 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
 
     @Override
     protected void weights(
-        DType dtype, MemorySegment row, long offset, float max, float inverse, float[] into, int n) {
+        DType dtype,
+        MemorySegment row,
+        long offset,
+        float max,
+        float inverse,
+        float[] into,
+        int n) {
       for (int at = 0; at < n; at += PIECE) {
         int count = Math.min(PIECE, n - at);
         reduction.load(dtype, row, offset + (long) at * dtype.byteSize(), count);
-        weights(reduction.piece(), max, inverse, into, at, count);
+        exponentials(reduction.piece(), max, inverse, into, at, count);
       }
     }
 
@@ -142,7 +148,8 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     }
   }
 
-  private static void weights(float[] x, float max, float inverse, float[] into, int at, int n) {
+  private static void exponentials(
+      float[] x, float max, float inverse, float[] into, int at, int n) {
     int i = 0;
     for (; i <= n - LANES; i += LANES) {
       FloatVector v = FloatVector.fromArray(Species.FLOAT, x, i);
@@ -153,8 +160,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     }
     for (; i < n; i++) {
       float exponent = (x[i] - max) * inverse;
-      into[at + i] =
-          x[i] == max ? 1 : Float.isNaN(exponent) ? 0 : CanonicalMath.exp(exponent);
+      into[at + i] = x[i] == max ? 1 : Float.isNaN(exponent) ? 0 : CanonicalMath.exp(exponent);
     }
   }
 
@@ -191,9 +197,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
               .fma(
                   FloatVector.broadcast(Species.FLOAT, -c),
                   FloatVector.fromArray(Species.FLOAT, p, at + i).mul(a));
-      FloatVector.zero(Species.FLOAT)
-          .blend(r, r.compare(VectorOperators.GT, 0))
-          .intoArray(into, i);
+      FloatVector.zero(Species.FLOAT).blend(r, r.compare(VectorOperators.GT, 0)).intoArray(into, i);
     }
     for (; i < n; i++) {
       float r = Math.fma(-c, q[at + i], a * p[at + i]);
@@ -205,9 +209,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     int i = 0;
     for (; i <= n - LANES; i += LANES) {
       FloatVector r = FloatVector.fromArray(Species.FLOAT, p, at + i).mul(a);
-      FloatVector.zero(Species.FLOAT)
-          .blend(r, r.compare(VectorOperators.GT, 0))
-          .intoArray(into, i);
+      FloatVector.zero(Species.FLOAT).blend(r, r.compare(VectorOperators.GT, 0)).intoArray(into, i);
     }
     for (; i < n; i++) {
       float r = a * p[at + i];
