@@ -31,7 +31,16 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new ChainGolden(),
+              new RecursiveRejectionGolden(),
+              new SequoiaVerifyGolden(),
+              StochasticPathsGolden.eagle(),
+              StochasticPathsGolden.lantern(),
+              new KSeqGolden(),
+              new SeededCoinsGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override
