@@ -31,7 +31,12 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden()),
+              TreeMaskGolden.all().stream(),
+              Stream.of(DynamicTreeGolden.ofEagle(), DynamicTreeGolden.ofSglang()),
+              Stream.of(TreeFromMaskGolden.ofSglang(), TreeFromMaskGolden.ofTensorRt()))
+          .flatMap(ops -> ops)
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override
