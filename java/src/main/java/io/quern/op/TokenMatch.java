@@ -312,7 +312,7 @@ public final class TokenMatch {
     long batch = slot.shape().dim(0);
     if (operands.similarity != null) {
       Check.output(OP, "similarity", operands.similarity, DType.F32, device);
-      Check.matrix(OP, "similarity", operands.similarity, batch, spec.tokens);
+      Check.denseMatrix(OP, "similarity", operands.similarity, batch, spec.tokens);
       Check.disjoint(OP, "slot", slot, "similarity", operands.similarity);
     }
     if (operands.count != null) {
@@ -330,11 +330,11 @@ public final class TokenMatch {
       Check.operand(OP, "order", operands.order, DType.I32, device);
       switch (spec.scheme) {
         case MergeScheme.Grid grid ->
-            Check.matrix(OP, "order", operands.order, grid.rows(), grid.columns());
+            Check.denseMatrix(OP, "order", operands.order, grid.rows(), grid.columns());
         case MergeScheme.Permuted permuted ->
-            Check.matrix(OP, "order", operands.order, batch, spec.tokens);
+            Check.denseMatrix(OP, "order", operands.order, batch, spec.tokens);
         case MergeScheme.HeadTail tail ->
-            Check.matrix(OP, "order", operands.order, batch, spec.tokens);
+            Check.denseMatrix(OP, "order", operands.order, batch, spec.tokens);
         default ->
             throw new IllegalArgumentException(
                 "%s: order given, expected none with %s".formatted(OP, spec.scheme));

@@ -50,8 +50,8 @@ public final class TokenMerge {
       Check.floating("dtype", dtype);
       Objects.requireNonNull(combine, "combine");
       Check.dim(dim);
-      Check.tokenCount("tokens", tokens);
-      Check.tokenCount("merged", merged);
+      Check.dim("tokens", tokens);
+      Check.dim("merged", merged);
       if (combine == Combine.MIN || combine == Combine.FIRST || combine == Combine.LAST) {
         throw new IllegalArgumentException(
             "combine is " + combine + ", expected SUM, MEAN, WEIGHTED_MEAN or MAX");
@@ -166,7 +166,7 @@ public final class TokenMerge {
     Check.tokens(OP, "out", operands.out, batch, spec.merged, spec.dim);
     if (operands.sizeOut != null) {
       Check.output(OP, "sizeOut", operands.sizeOut, DType.F32, device);
-      Check.matrix(OP, "sizeOut", operands.sizeOut, batch, spec.merged);
+      Check.denseMatrix(OP, "sizeOut", operands.sizeOut, batch, spec.merged);
       Check.disjoint(OP, operands.out, "sizeOut", operands.sizeOut);
     }
     disjointFromOutputs(operands, "slot", operands.slot);
@@ -176,12 +176,12 @@ public final class TokenMerge {
     disjointFromOutputs(operands, "x", operands.x);
     if (operands.size != null) {
       Check.operand(OP, "size", operands.size, DType.F32, device);
-      Check.matrix(OP, "size", operands.size, batch, spec.tokens);
+      Check.denseMatrix(OP, "size", operands.size, batch, spec.tokens);
       disjointFromOutputs(operands, "size", operands.size);
     }
     if (operands.scale != null) {
       Check.operand(OP, "scale", operands.scale, DType.F32, device);
-      Check.matrix(OP, "scale", operands.scale, batch, spec.tokens);
+      Check.denseMatrix(OP, "scale", operands.scale, batch, spec.tokens);
       disjointFromOutputs(operands, "scale", operands.scale);
     }
   }

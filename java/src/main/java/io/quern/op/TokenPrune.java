@@ -39,7 +39,7 @@ public final class TokenPrune {
   public record Spec(long tokens, long heads, long keep, boolean classToken) {
     /** Checks sizes. */
     public Spec {
-      Check.tokenCount("tokens", tokens);
+      Check.dim("tokens", tokens);
       if (heads < 1 || keep < 0) {
         throw new IllegalArgumentException(
             "%d heads, keep %d, expected 1 or more and 0 or more".formatted(heads, keep));
@@ -123,7 +123,7 @@ public final class TokenPrune {
     long batch = operands.order.shape().dim(0);
     if (operands.slot != null) {
       Check.output(OP, "slot", operands.slot, DType.I32, device);
-      Check.matrix(OP, "slot", operands.slot, batch, spec.tokens);
+      Check.denseMatrix(OP, "slot", operands.slot, batch, spec.tokens);
       Check.disjoint(OP, "order", operands.order, "slot", operands.slot);
     }
     Check.operand(OP, "attention", operands.attention, DType.F32, device);

@@ -38,8 +38,8 @@ public final class TokenUnmerge {
     public Spec {
       Check.floating("dtype", dtype);
       Check.dim(dim);
-      Check.tokenCount("tokens", tokens);
-      Check.tokenCount("merged", merged);
+      Check.dim("tokens", tokens);
+      Check.dim("merged", merged);
     }
 
     /** Dropped tokens become zeros. */

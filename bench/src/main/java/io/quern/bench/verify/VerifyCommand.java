@@ -31,20 +31,39 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(
-              new EmbeddingGatherGolden(),
-              new EmbeddingBagGolden(),
-              new TomeBipartiteGolden(),
-              new TomeEveryKthGolden(),
-              new TomePermutedGolden(),
-              new TomeSchedulesGolden(),
-              new TomesdGridGolden(),
-              new TomesdPlanGolden(),
-              new DiffRateMergeGolden(),
-              new DiffRateBlockGolden(),
-              new DiffRateUncompressGolden(),
-              new DiffRateFlopsGolden())
-          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
+    ops.add(new EmbeddingGatherGolden());
+    ops.add(new EmbeddingBagGolden());
+    ops.addAll(TreeMaskGolden.all());
+    ops.add(DynamicTreeGolden.ofEagle());
+    ops.add(DynamicTreeGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new VerifyTreeGreedyGolden());
+    ops.add(new TreeVerifyPathsGolden());
+    ops.add(new TreeSamplingTargetOnlyGolden());
+    ops.add(new ChainGolden());
+    ops.add(new RecursiveRejectionGolden());
+    ops.add(new SequoiaVerifyGolden());
+    ops.add(StochasticPathsGolden.eagle());
+    ops.add(StochasticPathsGolden.lantern());
+    ops.add(new KSeqGolden());
+    ops.add(new SeededCoinsGolden());
+    ops.add(new TomeBipartiteGolden());
+    ops.add(new TomeEveryKthGolden());
+    ops.add(new TomePermutedGolden());
+    ops.add(new TomeSchedulesGolden());
+    ops.add(new TomesdGridGolden());
+    ops.add(new TomesdPlanGolden());
+    ops.add(new DiffRateMergeGolden());
+    ops.add(new DiffRateBlockGolden());
+    ops.add(new DiffRateUncompressGolden());
+    ops.add(new DiffRateFlopsGolden());
+    return ops;
+  }
 
   @Override
   public String name() {
