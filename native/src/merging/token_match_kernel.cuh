@@ -360,7 +360,7 @@ __global__ void __launch_bounds__(kMatchThreads)
   }
 }
 
-inline __global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads)
     token_list_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
     list_tokens(arguments, b);
@@ -398,7 +398,7 @@ __global__ void __launch_bounds__(kMatchThreads)
   }
 }
 
-inline __global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads)
     token_place_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
     place_tokens(arguments, b,

@@ -40,7 +40,7 @@ inline __device__ float importance(const TokenPruneArguments& arguments, int64_t
 }
 
 // A block orders a batch row: ascending keys are descending importances, equal ones by token, NaN last.
-inline __global__ void __launch_bounds__(kPruneThreads)
+__global__ void __launch_bounds__(kPruneThreads)
     token_prune_kernel(const __grid_constant__ TokenPruneArguments arguments) {
   const int thread = static_cast<int>(threadIdx.x);
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {

@@ -1,7 +1,5 @@
 package io.quern.op;
 
-import io.quern.internal.cpu.Philox;
-
 /**
  * What ToMeSD does in one block of a diffusion model, whose tokens are a grid of the latent image,
  * perhaps made coarser.
@@ -12,9 +10,6 @@ import io.quern.internal.cpu.Philox;
  * @param random whether destinations lie anywhere in their cells, not at the top left
  */
 public record DiffusionMerge(boolean applies, MergeScheme.Grid grid, long r, boolean random) {
-  /** Which draw of {@link Philox} the offsets are. */
-  private static final int PURPOSE = 0x746f6d65;
-
   /**
    * The published rule: the block is coarser by {@code d = ⌈√⌊H·W / N⌋⌉}; it is merged where d is
    * at most {@code maxDownsample}, in a grid of {@code ⌈W/d⌉ × ⌈H/d⌉} by {@code r = ⌊N · ratio⌋}.
@@ -47,17 +42,16 @@ public record DiffusionMerge(boolean applies, MergeScheme.Grid grid, long r, boo
   }
 
   /**
-   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is, the same for
-   * every back end and machine; all 0 where they are not random.
+   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is; all 0 where they are not random.
    *
-   * @param position which draw of the seed, such as the step of the diffusion
+   * @param uniforms a number in [0, 1) for each cell, such as {@link SeededCoins} gives for a seed; not read where
+   *     offsets are not random
    */
-  public int[] offsets(long seed, long position) {
+  public int[] offsets(float[] uniforms) {
     int[] offsets = new int[Math.multiplyExact(grid.columns(), grid.rows())];
+    int inside = Math.multiplyExact(grid.strideX(), grid.strideY());
     for (int cell = 0; random && cell < offsets.length; cell++) {
-      int inside = Math.multiplyExact(grid.strideX(), grid.strideY());
-      offsets[cell] =
-          Math.min(inside - 1, (int) (Philox.uniform(seed, position, PURPOSE, cell) * inside));
+      offsets[cell] = Math.clamp((long) (uniforms[cell] * inside), 0, inside - 1);
     }
     return offsets;
   }
