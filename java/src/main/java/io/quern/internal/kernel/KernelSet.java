@@ -5,6 +5,13 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param topK kernels of {@code TopK}
+ * @param sampleRows kernels of {@code SampleRows}
+ * @param beamExpand kernels of {@code BeamExpand}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
+    TopKKernel.Factory topK,
+    SampleRowsKernel.Factory sampleRows,
+    BeamExpandKernel.Factory beamExpand) {}

@@ -3,7 +3,10 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand");
 
   private final String className;
 

@@ -10,6 +10,9 @@ public final class ScalarKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec));
   }
 }

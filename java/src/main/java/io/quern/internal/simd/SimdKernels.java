@@ -10,6 +10,9 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec));
   }
 }
