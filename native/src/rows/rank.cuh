@@ -211,7 +211,8 @@ __device__ unsigned long long select_key(const Row& row, int64_t n, unsigned lon
     prefix = prefix << bits | static_cast<unsigned long long>(digit);
     shift = lower;
     if (found[2] == remaining || shift == 0) {
-      return prefix << shift;
+      const unsigned long long least = prefix << shift;
+      return least == 0 ? 1 : least;
     }
   }
 }
@@ -243,7 +244,8 @@ __device__ void rank_many(const Row& row, int64_t n, int64_t k, const Emit& emit
     });
     sort_keys(keys, size);
     for (int i = static_cast<int>(threadIdx.x); i < want; i += kRankThreads) {
-      emit(done + i, keys[i] == 0 ? -1 : rank_index(keys[i]));
+      const unsigned long long key = i < size ? keys[i] : 0;
+      emit(done + i, key == 0 ? -1 : rank_index(key));
     }
     bound = least;
     __syncthreads();

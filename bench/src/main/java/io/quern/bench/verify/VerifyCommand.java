@@ -31,7 +31,14 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new SampleWithoutReplacementGolden(),
+              new StochasticBeamSearchGolden(),
+              new NudgeThresholdGolden(),
+              new SuperposeEmbeddingGolden(),
+              new SuperposedStepGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override

@@ -64,7 +64,9 @@ public abstract class BeamTask extends RowTask {
 
     /** Copies the beginning of a row to element {@code at} of an array. */
     public void copy(long row, float[] target, int at, int n) {
-      MemorySegment.copy(segment, JAVA_FLOAT, row * stride, target, at, n);
+      if (n > 0) { // rows without elements have no place in memory
+        MemorySegment.copy(segment, JAVA_FLOAT, row * stride, target, at, n);
+      }
     }
   }
 
