@@ -21,6 +21,9 @@ public interface OperatorCase {
     cases.addAll(TreeFromMaskCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
+    cases.addAll(TopKCases.small());
+    cases.addAll(SampleRowsCases.small());
+    cases.addAll(BeamExpandCases.small());
     return cases;
   }
 

@@ -64,6 +64,13 @@ class ZeroAllocationTest {
         cases.add(trees.get(i));
       }
     }
+    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
+    SampleRowsCases.small().stream()
+        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+        .forEach(cases::add);
+    BeamExpandCases.small().stream()
+        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+        .forEach(cases::add);
     return cases;
   }
 

@@ -14,7 +14,10 @@ final class CudaKernels {
           CudaTreeFromMask::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
-          CudaSeededCoins::prepare);
+          CudaSeededCoins::prepare,
+          CudaTopK::prepare,
+          CudaSampleRows::prepare,
+          CudaBeamExpand::prepare);
 
   private CudaKernels() {}
 

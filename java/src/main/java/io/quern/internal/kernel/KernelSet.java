@@ -12,6 +12,9 @@ package io.quern.internal.kernel;
  * @param treeVerify kernels of {@code TreeVerify}
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
+ * @param topK kernels of {@code TopK}
+ * @param sampleRows kernels of {@code SampleRows}
+ * @param beamExpand kernels of {@code BeamExpand}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -22,4 +25,7 @@ public record KernelSet(
     TreeFromMaskKernel.Factory treeFromMask,
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
-    SeededCoinsKernel.Factory seededCoins) {}
+    SeededCoinsKernel.Factory seededCoins,
+    TopKKernel.Factory topK,
+    SampleRowsKernel.Factory sampleRows,
+    BeamExpandKernel.Factory beamExpand) {}

@@ -10,7 +10,10 @@ public enum Operator {
   TREE_FROM_MASK("TreeFromMask"),
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
-  SEEDED_COINS("SeededCoins");
+  SEEDED_COINS("SeededCoins"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand");
 
   private final String className;
 

@@ -18,6 +18,9 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeFromMask(spec),
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec));
   }
 }

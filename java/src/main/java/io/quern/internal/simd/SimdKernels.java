@@ -18,6 +18,9 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeFromMask(spec),
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec));
   }
 }
