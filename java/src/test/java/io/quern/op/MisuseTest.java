@@ -70,7 +70,156 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(cachesAndScatters());
     return calls;
+  }
+
+  private static List<MisuseCall> cachesAndScatters() {
+    Operand perRequest = Operand.in(DType.I32, ROWS);
+    Operand outPerRequest = Operand.out(DType.I32, ROWS);
+    Operand path = Operand.in(DType.I32, ROWS, DIM).ofAnyExtents();
+    return List.of(
+        new MisuseCall(
+            "scatter",
+            "ScatterRows",
+            MisuseCall.operands(
+                "x",
+                Operand.in(DType.F16, IDS, DIM),
+                "ids",
+                Operand.in(DType.I64, IDS),
+                "out",
+                Operand.out(DType.F32, VOCAB, DIM).ofAnyExtents(),
+                "workspace",
+                Operand.in(DType.U8, 4096).with(MisuseCall.Missing.ALLOWED).ofAnyExtents()),
+            device -> {
+              var plan =
+                  ScatterRows.plan(
+                      device,
+                      ScatterRows.Spec.of(DType.F16, ScatterMode.ADD, DIM, IndexPolicy.FAIL)
+                          .withIds(DType.I64)
+                          .withOut(DType.F32));
+              return (stream, of) ->
+                  plan.run(
+                      stream, of.get("x"), of.get("ids"), of.get("out"), of.get("workspace"));
+            }),
+        new MisuseCall(
+            "contiguous caches",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.F16, 2, ROWS, 1, VOCAB, DIM).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest),
+            device -> {
+              var plan =
+                  KvCompaction.plan(device, KvCompaction.Spec.contiguous(DType.F16, 1, DIM));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.contiguous(
+                          Arrays.asList(of.get("cache")),
+                          of.get("path"),
+                          of.get("counts"),
+                          of.get("lengths"),
+                          of.get("newLengths"),
+                          of.get("status")));
+            }),
+        new MisuseCall(
+            "paged caches",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.F32, VOCAB, DIM).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "slots",
+                Operand.in(DType.I64, IDS),
+                "offsets",
+                Operand.in(DType.I32, ROWS + 1),
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest,
+                "freed",
+                Operand.out(DType.I64, IDS).with(MisuseCall.Missing.NEEDED),
+                "freedCounts",
+                outPerRequest.with(MisuseCall.Missing.NEEDED),
+                "evicted",
+                Operand.out(DType.U8, IDS).with(MisuseCall.Missing.ALLOWED)),
+            device -> {
+              var plan =
+                  KvCompaction.plan(
+                      device,
+                      KvCompaction.Spec.paged(
+                          CacheAddressing.SLOTS, DType.F32, DType.I64, DIM, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.paged(
+                              Arrays.asList(of.get("cache")),
+                              of.get("path"),
+                              of.get("counts"),
+                              of.get("lengths"),
+                              of.get("slots"),
+                              of.get("offsets"),
+                              of.get("newLengths"),
+                              of.get("status"))
+                          .withFreed(of.get("freed"), of.get("freedCounts"))
+                          .withEvicted(of.get("evicted")));
+            }),
+        new MisuseCall(
+            "caches by a table",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.U8, VOCAB, DIM).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "slots",
+                Operand.in(DType.I32, 1, IDS).ofAnyExtents(),
+                "offsets",
+                Operand.in(DType.I32, ROWS + 1),
+                "tableRows",
+                perRequest.with(MisuseCall.Missing.ALLOWED),
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest),
+            device -> {
+              var plan =
+                  KvCompaction.plan(
+                      device,
+                      KvCompaction.Spec.paged(CacheAddressing.TABLE, DType.U8, DType.I32, DIM, 1));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.paged(
+                              Arrays.asList(of.get("cache")),
+                              of.get("path"),
+                              of.get("counts"),
+                              of.get("lengths"),
+                              of.get("slots"),
+                              of.get("offsets"),
+                              of.get("newLengths"),
+                              of.get("status"))
+                          .withTableRows(of.get("tableRows")));
+            }));
   }
 
   private static List<MisuseCall> embeddings() {

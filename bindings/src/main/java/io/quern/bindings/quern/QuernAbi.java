@@ -41,6 +41,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_TABLES() {
         return QUERN_MAX_TABLES;
     }
+    private static final int QUERN_MAX_CACHES = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_CACHES 256
+     * }
+     */
+    public static int QUERN_MAX_CACHES() {
+        return QUERN_MAX_CACHES;
+    }
     private static final int QUERN_OK = (int)0L;
     /**
      * {@snippet lang=c :
@@ -452,6 +461,250 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_TREE_OK = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OK = 0
+     * }
+     */
+    public static int QUERN_TREE_OK() {
+        return QUERN_TREE_OK;
+    }
+    private static final int QUERN_TREE_OFFSETS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
+     * }
+     */
+    public static int QUERN_TREE_OFFSETS() {
+        return QUERN_TREE_OFFSETS;
+    }
+    private static final int QUERN_TREE_EMPTY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_EMPTY = 2
+     * }
+     */
+    public static int QUERN_TREE_EMPTY() {
+        return QUERN_TREE_EMPTY;
+    }
+    private static final int QUERN_TREE_ROOT = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_ROOT = 3
+     * }
+     */
+    public static int QUERN_TREE_ROOT() {
+        return QUERN_TREE_ROOT;
+    }
+    private static final int QUERN_TREE_PARENT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PARENT = 4
+     * }
+     */
+    public static int QUERN_TREE_PARENT() {
+        return QUERN_TREE_PARENT;
+    }
+    private static final int QUERN_TREE_LINK = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_LINK = 5
+     * }
+     */
+    public static int QUERN_TREE_LINK() {
+        return QUERN_TREE_LINK;
+    }
+    private static final int QUERN_TREE_CAPACITY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
+     * }
+     */
+    public static int QUERN_TREE_CAPACITY() {
+        return QUERN_TREE_CAPACITY;
+    }
+    private static final int QUERN_TREE_NAN = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_NAN = 7
+     * }
+     */
+    public static int QUERN_TREE_NAN() {
+        return QUERN_TREE_NAN;
+    }
+    private static final int QUERN_TREE_TOKEN = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_TOKEN = 8
+     * }
+     */
+    public static int QUERN_TREE_TOKEN() {
+        return QUERN_TREE_TOKEN;
+    }
+    private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_CONTIGUOUS = 0
+     * }
+     */
+    public static int QUERN_CACHE_CONTIGUOUS() {
+        return QUERN_CACHE_CONTIGUOUS;
+    }
+    private static final int QUERN_CACHE_SLOTS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_SLOTS = 1
+     * }
+     */
+    public static int QUERN_CACHE_SLOTS() {
+        return QUERN_CACHE_SLOTS;
+    }
+    private static final int QUERN_CACHE_TABLE = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_TABLE = 2
+     * }
+     */
+    public static int QUERN_CACHE_TABLE() {
+        return QUERN_CACHE_TABLE;
+    }
+
+    private static class quern_kv_compaction_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction_prepare$descriptor() {
+        return quern_kv_compaction_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction_prepare$handle() {
+        return quern_kv_compaction_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction_prepare$address() {
+        return quern_kv_compaction_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_kv_compaction_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_kv_compaction_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_kv_compaction {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction$descriptor() {
+        return quern_kv_compaction.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction$handle() {
+        return quern_kv_compaction.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction$address() {
+        return quern_kv_compaction.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_kv_compaction(MemorySegment desc, int device, MemorySegment path, MemorySegment counts, MemorySegment lengths, MemorySegment slots, MemorySegment offsets, MemorySegment table_rows, MemorySegment new_lengths, MemorySegment status, MemorySegment freed, MemorySegment freed_counts, MemorySegment evicted, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_kv_compaction.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction", desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 
     private static class quern_embedding_gather_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -803,86 +1056,161 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
-    private static final int QUERN_TREE_OK = (int)0L;
+    private static final int QUERN_SCATTER_SET = (int)0L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OK = 0
+     * enum <anonymous>.QUERN_SCATTER_SET = 0
      * }
      */
-    public static int QUERN_TREE_OK() {
-        return QUERN_TREE_OK;
+    public static int QUERN_SCATTER_SET() {
+        return QUERN_SCATTER_SET;
     }
-    private static final int QUERN_TREE_OFFSETS = (int)1L;
+    private static final int QUERN_SCATTER_ADD = (int)1L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
+     * enum <anonymous>.QUERN_SCATTER_ADD = 1
      * }
      */
-    public static int QUERN_TREE_OFFSETS() {
-        return QUERN_TREE_OFFSETS;
+    public static int QUERN_SCATTER_ADD() {
+        return QUERN_SCATTER_ADD;
     }
-    private static final int QUERN_TREE_EMPTY = (int)2L;
+    private static final int QUERN_SCATTER_MAX = (int)2L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_EMPTY = 2
+     * enum <anonymous>.QUERN_SCATTER_MAX = 2
      * }
      */
-    public static int QUERN_TREE_EMPTY() {
-        return QUERN_TREE_EMPTY;
+    public static int QUERN_SCATTER_MAX() {
+        return QUERN_SCATTER_MAX;
     }
-    private static final int QUERN_TREE_ROOT = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_ROOT = 3
-     * }
-     */
-    public static int QUERN_TREE_ROOT() {
-        return QUERN_TREE_ROOT;
+
+    private static class quern_scatter_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
-    private static final int QUERN_TREE_PARENT = (int)4L;
+
     /**
+     * Function descriptor for:
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_PARENT = 4
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
      * }
      */
-    public static int QUERN_TREE_PARENT() {
-        return QUERN_TREE_PARENT;
+    public static FunctionDescriptor quern_scatter_rows_prepare$descriptor() {
+        return quern_scatter_rows_prepare.DESC;
     }
-    private static final int QUERN_TREE_LINK = (int)5L;
+
     /**
+     * Downcall method handle for:
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_LINK = 5
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
      * }
      */
-    public static int QUERN_TREE_LINK() {
-        return QUERN_TREE_LINK;
+    public static MethodHandle quern_scatter_rows_prepare$handle() {
+        return quern_scatter_rows_prepare.HANDLE;
     }
-    private static final int QUERN_TREE_CAPACITY = (int)6L;
+
     /**
+     * Address for:
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
      * }
      */
-    public static int QUERN_TREE_CAPACITY() {
-        return QUERN_TREE_CAPACITY;
+    public static MemorySegment quern_scatter_rows_prepare$address() {
+        return quern_scatter_rows_prepare.ADDR;
     }
-    private static final int QUERN_TREE_NAN = (int)7L;
+
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_NAN = 7
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
      * }
      */
-    public static int QUERN_TREE_NAN() {
-        return QUERN_TREE_NAN;
+    public static int quern_scatter_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_scatter_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
     }
-    private static final int QUERN_TREE_TOKEN = (int)8L;
+
+    private static class quern_scatter_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
     /**
+     * Function descriptor for:
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_TOKEN = 8
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static int QUERN_TREE_TOKEN() {
-        return QUERN_TREE_TOKEN;
+    public static FunctionDescriptor quern_scatter_rows$descriptor() {
+        return quern_scatter_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows$handle() {
+        return quern_scatter_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows$address() {
+        return quern_scatter_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_scatter_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_scatter_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
     }
 }
 

@@ -5,7 +5,11 @@ import io.quern.internal.kernel.KernelSet;
 /** The CUDA kernels, each one downcall. */
 final class CudaKernels {
   private static final KernelSet ALL =
-      new KernelSet(CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare);
+      new KernelSet(
+          CudaEmbeddingGather::prepare,
+          CudaEmbeddingBag::prepare,
+          CudaScatterRows::prepare,
+          CudaKvCompaction::prepare);
 
   private CudaKernels() {}
 

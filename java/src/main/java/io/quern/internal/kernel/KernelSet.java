@@ -5,6 +5,11 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param scatterRows kernels of {@code ScatterRows}
+ * @param kvCompaction kernels of {@code KvCompaction}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
+    ScatterRowsKernel.Factory scatterRows,
+    KvCompactionKernel.Factory kvCompaction) {}

@@ -3,7 +3,9 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  SCATTER_ROWS("ScatterRows"),
+  KV_COMPACTION("KvCompaction");
 
   private final String className;
 

@@ -10,6 +10,8 @@ public final class ScalarKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarScatterRows(spec),
+        (device, spec) -> new ScalarKvCompaction(spec));
   }
 }

@@ -10,6 +10,8 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdScatterRows(spec),
+        (device, spec) -> new SimdKvCompaction(spec));
   }
 }
