@@ -24,12 +24,11 @@ import java.util.Objects;
  * behind the new length keep what they hold. Bits are copied, of whatever dtype.
  *
  * <p>Rows are found as {@link CacheAddressing} says. Paged caches also get a report of what the
- * request can give back, as SGLang has it: with n nodes and {@code keep =
- * min(ceil(newLengths[b] / page) · page, lengths[b] + n) − lengths[b]} the slots of nodes keep … n
- * − 1 are {@code freed}, {@code n − keep} of them at {@code offsets[b]} on, then −1. {@code
- * evicted[i]} is 1 for a node that was not accepted, but 0 for the nodes in the page that the last
- * of as many rows as are kept falls into: the mask of those who leave accepted rows where they are,
- * which fits chains.
+ * request can give back, as SGLang has it: with n nodes and {@code keep = min(ceil(newLengths[b] /
+ * page) · page, lengths[b] + n) − lengths[b]} the slots of nodes keep … n − 1 are {@code freed},
+ * {@code n − keep} of them at {@code offsets[b]} on, then −1. {@code evicted[i]} is 1 for a node
+ * that was not accepted, but 0 for the nodes in the page that the last of as many rows as are kept
+ * falls into: the mask of those who leave accepted rows where they are, which fits chains.
  *
  * <p>A request whose data is bad gets a {@link TreeStatus} and keeps its rows and its length; its
  * {@code freed} is −1, {@code freedCounts} and {@code evicted} are 0. OFFSETS: its offsets descend,
@@ -158,7 +157,17 @@ public final class KvCompaction {
         Buffer newLengths,
         Buffer status) {
       return new Operands(
-          caches, path, counts, lengths, slots, offsets, null, newLengths, status, null, null,
+          caches,
+          path,
+          counts,
+          lengths,
+          slots,
+          offsets,
+          null,
+          newLengths,
+          status,
+          null,
+          null,
           null);
     }
 
@@ -293,8 +302,7 @@ public final class KvCompaction {
     Check.operand(OP, "path", operands.path, DType.I32, device);
     if (operands.path.shape().rank() != 2) {
       throw new IllegalArgumentException(
-          "%s: path has shape %s, expected [requests, width]"
-              .formatted(OP, operands.path.shape()));
+          "%s: path has shape %s, expected [requests, width]".formatted(OP, operands.path.shape()));
     }
     Check.dense(OP, "path", operands.path);
     long requests = operands.path.shape().dim(0);

@@ -3,7 +3,6 @@ package io.quern.op;
 import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
-import io.quern.Shape;
 import io.quern.Stream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.KernelProvider;

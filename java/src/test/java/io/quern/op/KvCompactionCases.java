@@ -8,6 +8,7 @@ import io.quern.DType;
 import io.quern.Device;
 import io.quern.Shape;
 import io.quern.Stream;
+import io.quern.op.MisuseCall.Operand;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -225,9 +226,7 @@ public final class KvCompactionCases {
 
     /** Of all requests, whatever became of the offsets. */
     int nodes() {
-      return of.table()
-          ? of.nodes.isEmpty() ? 0 : totalNodes(of)
-          : in.slots.length;
+      return of.table() ? of.nodes.isEmpty() ? 0 : totalNodes(of) : in.slots.length;
     }
 
     Outcome outcome() {
@@ -329,8 +328,7 @@ public final class KvCompactionCases {
       return switch (of.spec.addressing()) {
         case CONTIGUOUS -> in.lengths[b] + node;
         case SLOTS -> in.slots[(int) in.offsets[b] + node];
-        case TABLE ->
-            in.slots[(int) (in.tableRows[b] * in.columns + in.lengths[b]) + node];
+        case TABLE -> in.slots[(int) (in.tableRows[b] * in.columns + in.lengths[b]) + node];
       };
     }
 
@@ -406,8 +404,7 @@ public final class KvCompactionCases {
       Shape shape = of.cacheShape();
       for (int i = 0; i < of.caches; i++) {
         Buffer flat =
-            updated(
-                "cache", of.spec.dtype(), Shape.of(elements(of.strided, shape)), of.before(i));
+            updated("cache", of.spec.dtype(), Shape.of(elements(of.strided, shape)), of.before(i));
         caches.add(rows(flat, shape));
       }
       Shape each = Shape.of(of.requests);
@@ -431,8 +428,7 @@ public final class KvCompactionCases {
                 newLengths,
                 status);
       } else {
-        made =
-            KvCompaction.Operands.contiguous(caches, path, counts, lengths, newLengths, status);
+        made = KvCompaction.Operands.contiguous(caches, path, counts, lengths, newLengths, status);
       }
       if (of.table()) {
         made = made.withTableRows(indices("tableRows", DType.I32, each, in.tableRows));
@@ -442,8 +438,7 @@ public final class KvCompactionCases {
         Buffer freed = denseOutput("freed", of.spec.slots(), nodes);
         Buffer freedCounts = denseOutput("freedCounts", DType.I32, each);
         made =
-            made.withFreed(freed, freedCounts)
-                .withEvicted(denseOutput("evicted", DType.U8, nodes));
+            made.withFreed(freed, freedCounts).withEvicted(denseOutput("evicted", DType.U8, nodes));
       }
       operands = made;
       plan = KvCompaction.plan(device, of.spec);
@@ -453,6 +448,130 @@ public final class KvCompactionCases {
     public void run() {
       plan.run(stream(), operands);
     }
+  }
+
+  /** Calls that are right. */
+  static List<MisuseCall> misuses() {
+    Operand perRequest = Operand.in(DType.I32, 3);
+    Operand outPerRequest = Operand.out(DType.I32, 3);
+    Operand path = Operand.in(DType.I32, 3, 4).ofAnyExtents();
+    return List.of(
+        new MisuseCall(
+            "contiguous caches",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.F16, 2, 3, 1, 5, 4).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest),
+            device -> {
+              var plan = KvCompaction.plan(device, KvCompaction.Spec.contiguous(DType.F16, 1, 4));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.contiguous(
+                          Arrays.asList(of.get("cache")),
+                          of.get("path"),
+                          of.get("counts"),
+                          of.get("lengths"),
+                          of.get("newLengths"),
+                          of.get("status")));
+            }),
+        new MisuseCall(
+            "paged caches",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.F32, 5, 4).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "slots",
+                Operand.in(DType.I64, 6),
+                "offsets",
+                Operand.in(DType.I32, 4),
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest,
+                "freed",
+                Operand.out(DType.I64, 6).with(MisuseCall.Missing.NEEDED),
+                "freedCounts",
+                outPerRequest.with(MisuseCall.Missing.NEEDED),
+                "evicted",
+                Operand.out(DType.U8, 6).with(MisuseCall.Missing.ALLOWED)),
+            device -> {
+              var plan =
+                  KvCompaction.plan(
+                      device,
+                      KvCompaction.Spec.paged(CacheAddressing.SLOTS, DType.F32, DType.I64, 4, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.paged(
+                              Arrays.asList(of.get("cache")),
+                              of.get("path"),
+                              of.get("counts"),
+                              of.get("lengths"),
+                              of.get("slots"),
+                              of.get("offsets"),
+                              of.get("newLengths"),
+                              of.get("status"))
+                          .withFreed(of.get("freed"), of.get("freedCounts"))
+                          .withEvicted(of.get("evicted")));
+            }),
+        new MisuseCall(
+            "caches by a table",
+            "KvCompaction",
+            MisuseCall.operands(
+                "cache",
+                Operand.out(DType.U8, 5, 4).ofAnyExtents(),
+                "path",
+                path,
+                "counts",
+                perRequest,
+                "lengths",
+                perRequest,
+                "slots",
+                Operand.in(DType.I32, 1, 6).ofAnyExtents(),
+                "offsets",
+                Operand.in(DType.I32, 4),
+                "tableRows",
+                perRequest.with(MisuseCall.Missing.ALLOWED),
+                "newLengths",
+                outPerRequest,
+                "status",
+                outPerRequest),
+            device -> {
+              var plan =
+                  KvCompaction.plan(
+                      device,
+                      KvCompaction.Spec.paged(CacheAddressing.TABLE, DType.U8, DType.I32, 4, 1));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      KvCompaction.Operands.paged(
+                              Arrays.asList(of.get("cache")),
+                              of.get("path"),
+                              of.get("counts"),
+                              of.get("lengths"),
+                              of.get("slots"),
+                              of.get("offsets"),
+                              of.get("newLengths"),
+                              of.get("status"))
+                          .withTableRows(of.get("tableRows")));
+            }));
   }
 
   /** Tiny to middling calls that together meet every branch of a kernel. */

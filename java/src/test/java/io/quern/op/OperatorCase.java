@@ -17,6 +17,11 @@ public interface OperatorCase {
     cases.addAll(EmbeddingBagCases.small());
     cases.addAll(ScatterRowsCases.small());
     cases.addAll(KvCompactionCases.small());
+    cases.addAll(TreeTopologyCases.small());
+    cases.addAll(TreeMaskCases.small());
+    cases.addAll(DynamicTreeCases.small());
+    cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(TreeVerifyCases.small());
     return cases;
   }
 

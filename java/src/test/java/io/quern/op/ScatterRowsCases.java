@@ -11,6 +11,7 @@ import io.quern.InvalidDataException;
 import io.quern.InvalidDataException.Kind;
 import io.quern.Shape;
 import io.quern.Stream;
+import io.quern.op.MisuseCall.Operand;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.HashMap;
@@ -197,6 +198,33 @@ public final class ScatterRowsCases {
     public void run() {
       plan.run(stream(), x, ids, out, workspace);
     }
+  }
+
+  /** A call that is right. */
+  static List<MisuseCall> misuses() {
+    return List.of(
+        new MisuseCall(
+            "scatter",
+            "ScatterRows",
+            MisuseCall.operands(
+                "x",
+                Operand.in(DType.F16, 6, 4),
+                "ids",
+                Operand.in(DType.I64, 6),
+                "out",
+                Operand.out(DType.F32, 5, 4).ofAnyExtents(),
+                "workspace",
+                Operand.in(DType.U8, 4096).with(MisuseCall.Missing.ALLOWED).ofAnyExtents()),
+            device -> {
+              var plan =
+                  ScatterRows.plan(
+                      device,
+                      ScatterRows.Spec.of(DType.F16, ScatterMode.ADD, 4, IndexPolicy.FAIL)
+                          .withIds(DType.I64)
+                          .withOut(DType.F32));
+              return (stream, of) ->
+                  plan.run(stream, of.get("x"), of.get("ids"), of.get("out"), of.get("workspace"));
+            }));
   }
 
   /** Tiny to middling calls that together meet every branch of a kernel. */

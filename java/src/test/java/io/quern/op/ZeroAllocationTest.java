@@ -61,6 +61,16 @@ class ZeroAllocationTest {
     KvCompactionCases.small().stream()
         .filter(each -> each.id().startsWith("layers"))
         .forEach(cases::add);
+    for (List<? extends OperatorCase> trees :
+        List.of(
+            TreeTopologyCases.small(),
+            TreeMaskCases.small(),
+            DynamicTreeCases.small(),
+            TreeFromMaskCases.small())) {
+      for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
+        cases.add(trees.get(i));
+      }
+    }
     return cases;
   }
 

@@ -31,7 +31,12 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new VerifyTreeGreedyGolden(),
+              new TreeVerifyPathsGolden(),
+              new TreeSamplingTargetOnlyGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override

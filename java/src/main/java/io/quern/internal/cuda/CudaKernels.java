@@ -9,7 +9,12 @@ final class CudaKernels {
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
           CudaScatterRows::prepare,
-          CudaKvCompaction::prepare);
+          CudaKvCompaction::prepare,
+          CudaTreeTopology::prepare,
+          CudaTreeMask::prepare,
+          CudaDynamicTree::prepare,
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare);
 
   private CudaKernels() {}
 

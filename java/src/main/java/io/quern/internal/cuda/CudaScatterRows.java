@@ -83,12 +83,7 @@ final class CudaScatterRows implements ScatterRowsKernel {
   }
 
   private int call(
-      MemorySegment desc,
-      RuntimeStream queue,
-      Buffer x,
-      Buffer ids,
-      Buffer out,
-      Buffer workspace) {
+      MemorySegment desc, RuntimeStream queue, Buffer x, Buffer ids, Buffer out, Buffer workspace) {
     try {
       return (int)
           RUN.invokeExact(

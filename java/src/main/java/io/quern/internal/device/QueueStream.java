@@ -76,8 +76,8 @@ public abstract sealed class QueueStream extends Resource implements Stream
   }
 
   /**
-   * Room for the tables or caches of a call, so that a list which changes meanwhile is read once; cleared by
-   * {@link #end()}.
+   * Room for the tables or caches of a call, so that a list which changes meanwhile is read once;
+   * cleared by {@link #end()}.
    */
   public final Buffer[] tables() {
     return tables;

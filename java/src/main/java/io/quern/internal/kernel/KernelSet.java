@@ -7,9 +7,19 @@ package io.quern.internal.kernel;
  * @param embeddingBag kernels of {@code EmbeddingBag}
  * @param scatterRows kernels of {@code ScatterRows}
  * @param kvCompaction kernels of {@code KvCompaction}
+ * @param treeTopology kernels of {@code TreeTopology}
+ * @param treeMask kernels of {@code TreeMask}
+ * @param dynamicTree kernels of {@code DynamicTree}
+ * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param treeVerify kernels of {@code TreeVerify}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
     ScatterRowsKernel.Factory scatterRows,
-    KvCompactionKernel.Factory kvCompaction) {}
+    KvCompactionKernel.Factory kvCompaction,
+    TreeTopologyKernel.Factory treeTopology,
+    TreeMaskKernel.Factory treeMask,
+    DynamicTreeKernel.Factory dynamicTree,
+    TreeFromMaskKernel.Factory treeFromMask,
+    TreeVerifyKernel.Factory treeVerify) {}

@@ -5,7 +5,12 @@ public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
   SCATTER_ROWS("ScatterRows"),
-  KV_COMPACTION("KvCompaction");
+  KV_COMPACTION("KvCompaction"),
+  TREE_TOPOLOGY("TreeTopology"),
+  TREE_MASK("TreeMask"),
+  DYNAMIC_TREE("DynamicTree"),
+  TREE_FROM_MASK("TreeFromMask"),
+  TREE_VERIFY("TreeVerify");
 
   private final String className;
 

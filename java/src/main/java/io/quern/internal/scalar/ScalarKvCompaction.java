@@ -35,7 +35,9 @@ final class ScalarKvCompaction implements KvCompactionKernel {
       for (int k = 0; k < count; k++) {
         for (long i = 0; i < rowBytes; i++) {
           cache.set(
-              JAVA_BYTE, base + moves[2 * k + 1] + i, cache.get(JAVA_BYTE, base + moves[2 * k] + i));
+              JAVA_BYTE,
+              base + moves[2 * k + 1] + i,
+              cache.get(JAVA_BYTE, base + moves[2 * k] + i));
         }
       }
     }

@@ -35,9 +35,7 @@ final class SimdScatterRows implements ScatterRowsKernel {
     task.to = spec.out();
     task.mode = spec.mode();
     host.run(
-        task,
-        x.shape().dim(0),
-        spec.dim() * Math.max(spec.x().byteSize(), spec.out().byteSize()));
+        task, x.shape().dim(0), spec.dim() * Math.max(spec.x().byteSize(), spec.out().byteSize()));
   }
 
   /** What one worker computes in: a piece of at most {@link Tile#CAPACITY} columns at a time. */
