@@ -44,6 +44,9 @@ public record TimedCase(
     return Stream.of(
             GatherWorkload.cases(), // embedding_gather
             BagWorkload.cases(), // embedding_bag
+            ScatterWorkload.cases(), // scatter_rows
+            CompactionWorkload.cases(), // kv_compaction
+            TopologyWorkload.cases(), // tree_topology
             VerifyWorkload.cases()) // tree_verify
         .flatMap(cases -> cases)
         .toList();

@@ -34,6 +34,8 @@ public final class VerifyCommand implements Command {
       Stream.of(
               new EmbeddingGatherGolden(),
               new EmbeddingBagGolden(),
+              new KvCompactPathGolden(),
+              new KvSlotCompactionGolden(),
               new VerifyTreeGreedyGolden(),
               new TreeVerifyPathsGolden(),
               new TreeSamplingTargetOnlyGolden())
