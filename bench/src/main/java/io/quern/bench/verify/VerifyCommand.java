@@ -31,15 +31,31 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(
-              new EmbeddingGatherGolden(),
-              new EmbeddingBagGolden(),
-              new KvCompactPathGolden(),
-              new KvSlotCompactionGolden(),
-              new VerifyTreeGreedyGolden(),
-              new TreeVerifyPathsGolden(),
-              new TreeSamplingTargetOnlyGolden())
-          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
+    ops.add(new EmbeddingGatherGolden());
+    ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
+    ops.addAll(TreeMaskGolden.all());
+    ops.add(DynamicTreeGolden.ofEagle());
+    ops.add(DynamicTreeGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new VerifyTreeGreedyGolden());
+    ops.add(new TreeVerifyPathsGolden());
+    ops.add(new TreeSamplingTargetOnlyGolden());
+    ops.add(new ChainGolden());
+    ops.add(new RecursiveRejectionGolden());
+    ops.add(new SequoiaVerifyGolden());
+    ops.add(StochasticPathsGolden.eagle());
+    ops.add(StochasticPathsGolden.lantern());
+    ops.add(new KSeqGolden());
+    ops.add(new SeededCoinsGolden());
+    return ops;
+  }
 
   @Override
   public String name() {
