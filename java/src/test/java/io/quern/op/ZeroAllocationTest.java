@@ -54,6 +54,13 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    ScatterRowsCases.small().stream()
+        .filter(each -> each.count() * each.spec().dim() > 1 << 15)
+        .filter(each -> each.expected().fault() == null)
+        .forEach(cases::add);
+    KvCompactionCases.small().stream()
+        .filter(each -> each.id().startsWith("layers"))
+        .forEach(cases::add);
     for (List<? extends OperatorCase> trees :
         List.of(
             TreeTopologyCases.small(),

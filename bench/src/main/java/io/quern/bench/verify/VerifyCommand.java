@@ -33,6 +33,8 @@ public final class VerifyCommand implements Command {
   private static final Map<String, GoldenOp> OPS =
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
     ops.addAll(TreeMaskGolden.all());
     ops.add(DynamicTreeGolden.ofEagle());
     ops.add(DynamicTreeGolden.ofSglang());

@@ -5,6 +5,8 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param scatterRows kernels of {@code ScatterRows}
+ * @param kvCompaction kernels of {@code KvCompaction}
  * @param treeTopology kernels of {@code TreeTopology}
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
@@ -19,6 +21,8 @@ package io.quern.internal.kernel;
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    ScatterRowsKernel.Factory scatterRows,
+    KvCompactionKernel.Factory kvCompaction,
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,

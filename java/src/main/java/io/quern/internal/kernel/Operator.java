@@ -4,6 +4,8 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  SCATTER_ROWS("ScatterRows"),
+  KV_COMPACTION("KvCompaction"),
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),

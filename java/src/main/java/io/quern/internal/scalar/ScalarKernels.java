@@ -12,6 +12,8 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
         (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarScatterRows(spec),
+        (device, spec) -> new ScalarKvCompaction(spec),
         (device, spec) -> new ScalarTreeTopology(spec),
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),

@@ -12,6 +12,8 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
         (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdScatterRows(spec),
+        (device, spec) -> new SimdKvCompaction(spec),
         (device, spec) -> new SimdTreeTopology(spec),
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
