@@ -74,6 +74,8 @@ class MisuseTest {
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
+    calls.addAll(RejectionVerifyCases.misuses());
+    calls.addAll(SeededCoinsCases.misuses());
     return calls;
   }
 

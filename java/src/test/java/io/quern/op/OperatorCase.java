@@ -21,6 +21,7 @@ public interface OperatorCase {
     cases.addAll(TreeFromMaskCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
+    cases.addAll(SeededCoinsCases.small());
     return cases;
   }
 
