@@ -77,6 +77,8 @@ class MisuseTest {
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
     calls.addAll(rows());
+    calls.addAll(RejectionVerifyCases.misuses());
+    calls.addAll(SeededCoinsCases.misuses());
     return calls;
   }
 

@@ -26,6 +26,7 @@ public interface OperatorCase {
     cases.addAll(TopKCases.small());
     cases.addAll(SampleRowsCases.small());
     cases.addAll(BeamExpandCases.small());
+    cases.addAll(SeededCoinsCases.small());
     return cases;
   }
 

@@ -66,7 +66,9 @@ class ZeroAllocationTest {
             TreeTopologyCases.small(),
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
-            TreeFromMaskCases.small())) {
+            TreeFromMaskCases.small(),
+            RejectionVerifyCases.small(),
+            SeededCoinsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
         cases.add(trees.get(i));
       }
