@@ -127,7 +127,8 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
     request.status =
         worse(request.status, !prefix_is_bad && request.prefix + request.nodes.count > arguments.columns,
               QUERN_TREE_CAPACITY);
-    for (int64_t i = blockIdx.y * warps + warp; i < request.nodes.count; i += gridDim.y * warps) {
+    for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < request.nodes.count;
+         i += static_cast<int64_t>(gridDim.y) * warps) {
       T* row = reinterpret_cast<T*>(arguments.out) + (request.nodes.first + i) * arguments.stride;
       write_row(arguments, request, static_cast<int>(i), row, arguments.columns);
     }
@@ -281,7 +282,8 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
       const int64_t rows =
           __ldg(arguments.offsets + b + 1) - static_cast<int64_t>(__ldg(arguments.offsets + b));
       const int64_t columns = size / rows;
-      for (int64_t i = blockIdx.y * warps + warp; i < rows; i += gridDim.y * warps) {
+      for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < rows;
+           i += static_cast<int64_t>(gridDim.y) * warps) {
         write_row(arguments, request, static_cast<int>(i),
                   reinterpret_cast<uint8_t*>(arguments.out) + begin + i * columns, columns);
       }
