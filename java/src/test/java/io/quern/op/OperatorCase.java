@@ -19,6 +19,8 @@ public interface OperatorCase {
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(TreeVerifyCases.small());
+    cases.addAll(RejectionVerifyCases.small());
     return cases;
   }
 

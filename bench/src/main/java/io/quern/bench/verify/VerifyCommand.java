@@ -32,11 +32,23 @@ public final class VerifyCommand implements Command {
 
   private static final Map<String, GoldenOp> OPS =
       Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new VerifyTreeGreedyGolden(),
+              new TreeVerifyPathsGolden(),
+              new TreeSamplingTargetOnlyGolden(),
+              new ChainGolden(),
+              new RecursiveRejectionGolden(),
+              new SequoiaVerifyGolden(),
+              StochasticPathsGolden.eagle(),
+              StochasticPathsGolden.lantern(),
+              new KSeqGolden(),
+              new SeededCoinsGolden(),
               Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden()),
               TreeMaskGolden.all().stream(),
               Stream.of(DynamicTreeGolden.ofEagle(), DynamicTreeGolden.ofSglang()),
-              Stream.of(TreeFromMaskGolden.ofSglang(), TreeFromMaskGolden.ofTensorRt()))
-          .flatMap(ops -> ops)
+              Stream.of(TreeFromMaskGolden.ofSglang(), TreeFromMaskGolden.ofTensorRt()),
+              .flatMap(ops -> ops))
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override

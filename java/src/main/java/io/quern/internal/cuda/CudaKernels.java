@@ -11,7 +11,10 @@ final class CudaKernels {
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
-          CudaTreeFromMask::prepare);
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare,
+          CudaRejectionVerify::prepare,
+          CudaSeededCoins::prepare);
 
   private CudaKernels() {}
 

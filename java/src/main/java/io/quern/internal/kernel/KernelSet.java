@@ -9,6 +9,9 @@ package io.quern.internal.kernel;
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param treeVerify kernels of {@code TreeVerify}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -16,4 +19,7 @@ public record KernelSet(
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
-    TreeFromMaskKernel.Factory treeFromMask) {}
+    TreeFromMaskKernel.Factory treeFromMask,
+    TreeVerifyKernel.Factory treeVerify,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins) {}

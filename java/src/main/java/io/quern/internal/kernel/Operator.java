@@ -7,7 +7,10 @@ public enum Operator {
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
-  TREE_FROM_MASK("TreeFromMask");
+  TREE_FROM_MASK("TreeFromMask"),
+  TREE_VERIFY("TreeVerify"),
+  REJECTION_VERIFY("RejectionVerify"),
+  SEEDED_COINS("SeededCoins");
 
   private final String className;
 
