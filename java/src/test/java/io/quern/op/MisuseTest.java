@@ -74,6 +74,7 @@ class MisuseTest {
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
+    calls.addAll(PackBitsCases.misuses());
     return calls;
   }
 

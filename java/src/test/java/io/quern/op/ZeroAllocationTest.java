@@ -59,7 +59,8 @@ class ZeroAllocationTest {
             TreeTopologyCases.small(),
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
-            TreeFromMaskCases.small())) {
+            TreeFromMaskCases.small(),
+            PackBitsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
         cases.add(trees.get(i));
       }

@@ -37,8 +37,7 @@ final class PlainContender implements Contender {
   }
 
   /** Writes several outputs of its own. */
-  static PlainContender writing(
-      String name, Map<String, MemorySegment> results, IntConsumer run) {
+  static PlainContender writing(String name, Map<String, MemorySegment> results, IntConsumer run) {
     return new PlainContender(
         name, () -> results.values().forEach(result -> result.fill((byte) -1)), results, run);
   }

@@ -45,9 +45,7 @@ final class TopologyWorkload {
 
   static Stream<TimedCase> cases() {
     return Stream.of(TreeKind.LEVELS, TreeKind.SCATTERED, TreeKind.DEEP, TreeKind.CHAIN)
-        .flatMap(
-            kind ->
-                Stream.of(timed(kind, 64, 64), timed(kind, 64, 1), timed(kind, 256, 8)));
+        .flatMap(kind -> Stream.of(timed(kind, 64, 64), timed(kind, 64, 1), timed(kind, 256, 8)));
   }
 
   private static TimedCase timed(TreeKind kind, int nodes, int requests) {
