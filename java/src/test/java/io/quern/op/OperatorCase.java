@@ -21,6 +21,7 @@ public interface OperatorCase {
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(PackBitsCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
     cases.addAll(TopKCases.small());

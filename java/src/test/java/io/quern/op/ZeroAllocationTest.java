@@ -67,6 +67,7 @@ class ZeroAllocationTest {
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
             TreeFromMaskCases.small(),
+            PackBitsCases.small(),
             RejectionVerifyCases.small(),
             SeededCoinsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
