@@ -31,7 +31,17 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new StaticTreeGolden(),
+              new TreeOrderGolden(),
+              new KAryTreeGolden(),
+              new DySpecGolden(false),
+              new DySpecGolden(true),
+              new OptTreeGolden(),
+              new SequoiaTreeGolden(),
+              new PromptLookupGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override
