@@ -91,13 +91,13 @@ public final class DemoCommand implements Command {
       long rows = model.vocabulary();
       int dim = model.dimension();
       int[] offsets = offsets(lines);
-      GatherWorkload gather = new GatherWorkload(arena, DType.F32, table, rows, dim, List.of(ids));
-      run.compare(gather, List.of(new OnnxRuntimeGather(model, ids, gather.sharedOutput())));
+      Workload gather = GatherWorkload.of(arena, DType.F32, table, rows, dim, List.of(ids));
+      run.compare(gather, List.of(new OnnxRuntimeGather(model, ids, gather.outputs().get("out"))));
       run.compare(
-          new BagWorkload(arena, DType.F32, table, rows, dim, List.of(ids), offsets, null),
+          BagWorkload.of(arena, DType.F32, table, rows, dim, List.of(ids), offsets, null),
           List.of());
       run.compare(
-          new BagWorkload(
+          BagWorkload.of(
               arena, DType.F16, f16(arena, table), rows, dim, List.of(ids), offsets, null),
           List.of());
       progress.step("rooflines");
@@ -129,12 +129,9 @@ public final class DemoCommand implements Command {
     /** Closes the peers. */
     void compare(Workload workload, List<Contender> peers) {
       progress.step(workload.operator() + " " + workload.shape());
-      List<Contender> contenders = new ArrayList<>();
+      List<Contender> contenders = workload.contenders(devices, 1);
+      contenders.addAll(peers);
       try {
-        contenders.add(workload.segmentLoop());
-        contenders.add(workload.arrayLoop());
-        contenders.addAll(peers);
-        devices.forEach(device -> contenders.add(workload.on(device)));
         Comparison comparison = new Comparison(workload, contenders, 1);
         Optional<String> disagreement = comparison.disagreement();
         if (disagreement.isPresent()) {
@@ -146,7 +143,7 @@ public final class DemoCommand implements Command {
                 .formatted(
                     workload.operator(),
                     workload.shape(),
-                    workload.sharedOutput().byteSize(),
+                    workload.outputs().get("out").memory().byteSize(),
                     String.join(", ", contenders.stream().map(Contender::name).toList())));
         table.add(workload, comparison.measure(STOP), rooflines);
       } finally {

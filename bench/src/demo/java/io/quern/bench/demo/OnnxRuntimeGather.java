@@ -6,6 +6,7 @@ import ai.onnxruntime.OrtException;
 import ai.onnxruntime.OrtLoggingLevel;
 import ai.onnxruntime.OrtSession;
 import io.quern.bench.measure.Contender;
+import io.quern.bench.measure.Output;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -21,7 +22,7 @@ final class OnnxRuntimeGather implements Contender {
   private final OrtSession session;
   private final OnnxTensor ids;
   private final OnnxTensor out;
-  private final MemorySegment result;
+  private final Output shared;
   private final Map<String, OnnxTensor> inputs;
   private final Map<String, OnnxTensor> outputs;
 
@@ -29,9 +30,9 @@ final class OnnxRuntimeGather implements Contender {
    * Opens a session on the part of a model that looks embeddings up.
    *
    * @param ids the ids to look up
-   * @param result where the rows go: native memory of {@code ids.length × dimension} floats
+   * @param shared where the rows go: {@code ids.length × dimension} floats
    */
-  OnnxRuntimeGather(MiniLm model, int[] ids, MemorySegment result) throws OrtException {
+  OnnxRuntimeGather(MiniLm model, int[] ids, Output shared) throws OrtException {
     OrtEnvironment environment =
         OrtEnvironment.getEnvironment(OrtLoggingLevel.ORT_LOGGING_LEVEL_ERROR, "quern");
     try (OrtSession.SessionOptions options = new OrtSession.SessionOptions()) {
@@ -46,11 +47,12 @@ final class OnnxRuntimeGather implements Contender {
     for (int id : ids) {
       wide.put(id);
     }
-    FloatBuffer rows = result.asByteBuffer().order(ByteOrder.nativeOrder()).asFloatBuffer();
+    FloatBuffer rows =
+        shared.memory().asByteBuffer().order(ByteOrder.nativeOrder()).asFloatBuffer();
     this.ids = OnnxTensor.createTensor(environment, wide.flip(), new long[] {1, ids.length});
     this.out =
         OnnxTensor.createTensor(environment, rows, new long[] {1, ids.length, model.dimension()});
-    this.result = result;
+    this.shared = shared;
     this.inputs = Map.of(model.node().ids(), this.ids);
     this.outputs = Map.of(model.node().output(), this.out);
   }
@@ -74,8 +76,13 @@ final class OnnxRuntimeGather implements Contender {
   }
 
   @Override
-  public MemorySegment result() {
-    return result;
+  public void poison() {
+    shared.reset();
+  }
+
+  @Override
+  public Map<String, MemorySegment> results() {
+    return Map.of("out", shared.memory());
   }
 
   @Override

@@ -23,36 +23,33 @@ final class TimedContender implements AutoCloseable {
   /**
    * Opens it.
    *
-   * @param by {@code java-segment}, {@code java-array} or a back end's id
+   * @param by the name of a plain loop such as {@code java-segment}, or a back end's id
    */
   TimedContender(TimedCase timed, String by) {
     Workload workload = timed.workload().apply(arena);
     sets = workload.inputSets();
-    switch (by) {
-      case "java-segment" -> {
-        device = null;
-        contender = workload.segmentLoop();
-      }
-      case "java-array" -> {
-        device = null;
-        contender = workload.arrayLoop();
-      }
-      default -> {
-        Backend backend = Backend.of(by);
-        device =
-            switch (backend) {
-              case SCALAR, SIMD -> CpuDevice.open(backend, 1);
-              case CUDA, EMULATED -> Backends.open(Preference.require(backend));
-            };
-        contender = workload.on(device);
-      }
+    if (workload.loops().containsKey(by)) {
+      device = null;
+      contender = workload.loops().get(by).get();
+    } else {
+      Backend backend = Backend.of(by);
+      device =
+          switch (backend) {
+            case SCALAR, SIMD -> CpuDevice.open(backend, 1);
+            case CUDA, EMULATED -> Backends.open(Preference.require(backend));
+          };
+      contender = workload.on(device);
     }
-    new Comparison(workload, List.of(workload.segmentLoop(), contender), 1)
+    new Comparison(workload, List.of(first(workload), contender), 1)
         .disagreement()
         .ifPresent(
             where -> {
               throw new IllegalStateException(where);
             });
+  }
+
+  private static Contender first(Workload workload) {
+    return workload.loops().values().iterator().next().get();
   }
 
   /** One run on the next input set; waits for a GPU. */

@@ -10,6 +10,7 @@ import io.quern.bench.Option;
 import io.quern.bench.Outcome;
 import io.quern.bench.Progress;
 import io.quern.bench.Terminal;
+import io.quern.bench.verify.Tolerance;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.io.Writer;
@@ -22,6 +23,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.stream.Collectors;
 
 /** Times the operators on every back end, next to plain Java loops. */
 public final class BenchCommand implements Command {
@@ -69,14 +71,15 @@ public final class BenchCommand implements Command {
   @Override
   public String details() {
     return """
-    Every figure is preceded by a check: all back ends and both plain Java loops must give the same
-    bits, or the workload is not timed and the exit code is 1. Contenders take turns (A B C C B A);
-    ratios are medians of pairs with a bootstrap 95 % interval. GB/s counts the bytes that must be
-    read and written. "% memcpy" compares with a copy that moves as many bytes and takes its turn
-    with the rest; on a GPU with a copy within its memory. Cases are those of the operators' case
-    tables that a plain loop can be put beside. "segment loop" is a plain loop over
-    MemorySegments, "array loop" the same over Java arrays, both on one thread; the JIT compiler may
-    vectorize them (java -XX:-UseSuperWord shows them scalar). "B/op" is heap memory that the
+    Every figure is preceded by a check: all back ends and the plain Java loops must give the same
+    bits, peers the same bits or values within a stated tolerance, or the workload is not timed and
+    the exit code is 1. Contenders take turns (A B C C B A); ratios are medians of pairs with a
+    bootstrap 95 % interval. GB/s counts the bytes that must be read and written. "% memcpy"
+    compares with a copy that moves as many bytes and takes its turn with the rest; on a GPU with a
+    copy within its memory; "% FMA" likewise with multiply-adds in registers. "java-segment" is a
+    plain loop over MemorySegments, "java-array" the same over Java arrays, both on one thread; the
+    JIT compiler may vectorize them (java -XX:-UseSuperWord shows them scalar). Peers (libtorch,
+    ONNX Runtime) take part in a jar built with -Ppeers. "B/op" is heap memory that the
     calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
     the run is marked unstable. On a GPU the time is that between two events around the queued
     launches. "downcall" is the cost of calling a native function that does nothing, where the
@@ -98,13 +101,15 @@ public final class BenchCommand implements Command {
     boolean quick = arguments.has(QUICK);
     boolean hugePages = arguments.has(HUGE_PAGES);
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
-    Set<String> operators =
-        arguments.operators(Set.of("embedding_gather", "embedding_bag", DOWNCALL));
+    List<TimedCase> all = TimedCase.all();
+    Set<String> known = all.stream().map(TimedCase::operator).collect(Collectors.toSet());
+    known.add(DOWNCALL);
+    Set<String> operators = arguments.operators(known);
     String part = arguments.value(CASE).orElse("");
     List<TimedCase> cases =
-        TimedCase.all().stream()
+        all.stream()
             .filter(one -> operators.contains(one.operator()) && one.id().contains(part))
-            .filter(one -> !quick || TimedCase.QUICK.contains(one.id()))
+            .filter(one -> !quick || one.quick())
             .toList();
     if (cases.isEmpty() && !part.isEmpty()) {
       throw new BadArgumentsException("no case's id contains '%s'".formatted(part));
@@ -161,18 +166,17 @@ public final class BenchCommand implements Command {
     try (Arena arena = Arena.ofShared();
         HugePageMemory hugePages = new HugePageMemory()) {
       Workload workload = one.workload().apply(setup.hugePages() ? hugePages : arena);
-      List<Contender> contenders = new ArrayList<>();
+      List<Contender> contenders =
+          workload.contenders(setup.devices(), setup.rooflines().threads());
       try {
-        contenders.add(workload.segmentLoop());
-        contenders.add(workload.arrayLoop());
-        setup.devices().forEach(device -> contenders.add(workload.on(device)));
         Comparison comparison = new Comparison(workload, contenders, setup.rooflines().threads());
         Optional<String> disagreement = comparison.disagreement();
         if (disagreement.isEmpty()) {
           Comparison.Result result = comparison.measure(setup.rule());
           table.add(workload, result, setup.rooflines());
-          for (Timing timing : result.timings()) {
-            json.write(line(one, workload, timing, result, setup));
+          for (int i = 0; i < contenders.size(); i++) {
+            Tolerance tolerance = contenders.get(i).tolerance();
+            json.write(line(one, workload, tolerance, result.timings().get(i), result, setup));
           }
         }
         return disagreement;
@@ -184,7 +188,12 @@ public final class BenchCommand implements Command {
 
   /** Schema {@code quern-bench/1}: one figure. */
   private static Map<String, Object> line(
-      TimedCase one, Workload workload, Timing timing, Comparison.Result result, Setup setup)
+      TimedCase one,
+      Workload workload,
+      Tolerance tolerance,
+      Timing timing,
+      Comparison.Result result,
+      Setup setup)
       throws IOException {
     Rooflines rooflines = setup.rooflines();
     boolean gpu = timing.name().equals(Backend.CUDA.id());
@@ -196,7 +205,9 @@ public final class BenchCommand implements Command {
     line.put("implementation", timing.name());
     line.put("commit", Environment.commit());
     line.put("parameters", workload.parameters());
-    line.put("ids", one.ids());
+    if (one.ids() != null) {
+      line.put("ids", one.ids());
+    }
     line.put("pages", setup.hugePages() ? "huge" : "default");
     line.put("environment", Environment.describe());
     line.put("mode", gpu ? "gpu events" : "wall clock");
@@ -218,8 +229,17 @@ public final class BenchCommand implements Command {
         "copy_gb_per_s",
         gpu ? rooflines.gpuCopy() : result.memcpy().gigabytesPerSecond(workload.bytes()));
     line.put("percent_of_copy", 100 * rooflines.shareOfCopy(workload, timing, result.memcpy()));
+    if (workload.flops() > 0) {
+      double gigaflops = workload.flops() / timing.percentile(50) * 1e-3;
+      line.put("flops", workload.flops());
+      line.put("gflop_per_s", gigaflops);
+      if (!gpu) {
+        line.put("fma_gflop_per_s", result.fmaPeak());
+        line.put("percent_of_fma", 100 * gigaflops / result.fmaPeak());
+      }
+    }
     Map<String, Object> ratios = new LinkedHashMap<>();
-    for (Timing baseline : result.timings().subList(0, 2)) {
+    for (Timing baseline : result.baselines()) {
       if (!baseline.name().equals(timing.name())) {
         Statistics.Interval ratio = timing.timesFasterThan(baseline);
         ratios.put(
@@ -233,7 +253,11 @@ public final class BenchCommand implements Command {
     }
     line.put("times_faster_than", ratios);
     line.put("verified", true);
-    line.put("max_ulp", 0);
+    if (tolerance instanceof Tolerance.AllClose(double rtol, double atol)) {
+      line.put("tolerance", Map.of("rtol", rtol, "atol", atol));
+    } else {
+      line.put("max_ulp", 0);
+    }
     line.put("allocated_bytes_per_op", timing.allocatedBytes());
     return line;
   }

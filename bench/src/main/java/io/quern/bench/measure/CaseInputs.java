@@ -8,6 +8,7 @@ import io.quern.op.IndexDistribution;
 import io.quern.op.RandomRows;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
+import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -34,6 +35,11 @@ final class CaseInputs {
       drawn.add(ints(distribution.draw(count, rows, new SplittableRandom(seed + set))));
     }
     return drawn;
+  }
+
+  /** Int sets in native memory. */
+  static List<MemorySegment> place(SegmentAllocator memory, List<int[]> sets) {
+    return sets.stream().map(set -> memory.allocateFrom(ValueLayout.JAVA_INT, set)).toList();
   }
 
   static int[] ints(long[] values) {

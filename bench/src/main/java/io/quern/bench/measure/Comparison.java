@@ -1,13 +1,19 @@
 package io.quern.bench.measure;
 
 import com.sun.management.ThreadMXBean;
+import io.quern.bench.verify.GoldenComparison;
+import io.quern.bench.verify.GoldenTensor;
+import io.quern.bench.verify.Tolerance;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.locks.LockSupport;
 
 /**
  * Contenders at one workload: first whether they agree, then how fast they are. They take turns, A
@@ -16,6 +22,12 @@ import java.util.Optional;
 public final class Comparison {
   private static final int WARM_UP_RUNS = 12_000;
   private static final long WARM_UP_NANOS = 1_500_000_000L;
+  private static final int ALLOCATION_RUNS = 1000;
+  private static final long ALLOCATION_NANOS = 200_000_000L;
+
+  /** Other libraries' threads spin for a while after a call and would slow the next contender. */
+  private static final long PAUSE_NANOS = 2_000_000L;
+
   private static final double SAMPLE_SECONDS = 1e-3;
 
   private final Workload workload;
@@ -43,36 +55,29 @@ public final class Comparison {
   public record StopRule(int turns, double seconds) {}
 
   /**
-   * Runs every contender twice on a poisoned output and compares the bits with the first one's.
+   * Runs every contender twice on poisoned outputs and compares them with the first one's.
    *
    * @return where a contender differs, or nothing if all agree
    */
   public Optional<String> disagreement() {
     try (Arena arena = Arena.ofConfined()) {
-      MemorySegment expected = arena.allocate(workload.sharedOutput().byteSize(), 64);
-      boolean first = true;
+      Map<String, MemorySegment> expected = new HashMap<>();
       for (Contender contender : contenders) {
         for (int repeat = 0; repeat < 2; repeat++) {
           contender.poison();
           contender.run(0);
-          MemorySegment result = contender.result();
-          if (first) {
-            expected.copyFrom(result);
-            first = false;
+          Map<String, MemorySegment> results = contender.results();
+          if (expected.isEmpty()) {
+            results.forEach(
+                (name, result) ->
+                    expected.put(name, arena.allocate(result.byteSize(), 64).copyFrom(result)));
           }
-          long difference = expected.mismatch(result);
-          if (difference >= 0) {
-            long element = difference / Float.BYTES;
-            return Optional.of(
-                "%s %s: %s gives %s at element %d of the output, %s gives %s"
-                    .formatted(
-                        workload.operator(),
-                        workload.shape(),
-                        contender.name(),
-                        bits(result, element),
-                        element,
-                        contenders.getFirst().name(),
-                        bits(expected, element)));
+          for (Map.Entry<String, MemorySegment> result : results.entrySet()) {
+            Optional<String> difference =
+                difference(contender, result.getKey(), result.getValue(), expected);
+            if (difference.isPresent()) {
+              return difference;
+            }
           }
         }
       }
@@ -80,9 +85,43 @@ public final class Comparison {
     return Optional.empty();
   }
 
-  private static String bits(MemorySegment floats, long element) {
-    float value = floats.getAtIndex(ValueLayout.JAVA_FLOAT_UNALIGNED, element);
-    return "%s (0x%08x)".formatted(value, Float.floatToRawIntBits(value));
+  private Optional<String> difference(
+      Contender contender,
+      String name,
+      MemorySegment result,
+      Map<String, MemorySegment> expectedResults) {
+    Output output = workload.outputs().get(name);
+    MemorySegment expected = expectedResults.get(name);
+    GoldenTensor got = new GoldenTensor(output.dtype(), output.shape(), result);
+    GoldenTensor want = new GoldenTensor(output.dtype(), output.shape(), expected);
+    String where = "%s %s: %s".formatted(workload.operator(), workload.shape(), contender.name());
+    if (contender.tolerance() instanceof Tolerance.AllClose) {
+      return GoldenComparison.difference(got, want, contender.tolerance())
+          .map(difference -> "%s, output %s: %s".formatted(where, name, difference));
+    }
+    long difference = expected.mismatch(result);
+    if (difference < 0) {
+      return Optional.empty();
+    }
+    long element = difference / output.dtype().byteSize();
+    return Optional.of(
+        "%s gives %s at element %d of %s, %s gives %s"
+            .formatted(
+                where,
+                bits(got, element),
+                element,
+                name,
+                contenders.getFirst().name(),
+                bits(want, element)));
+  }
+
+  private static String bits(GoldenTensor tensor, long element) {
+    int size = tensor.dtype().byteSize();
+    StringBuilder hex = new StringBuilder();
+    for (long at = size * (element + 1) - 1; at >= size * element; at--) { // little-endian
+      hex.append("%02x".formatted(tensor.data().get(ValueLayout.JAVA_BYTE, at)));
+    }
+    return "%s (0x%s)".formatted(tensor.text(element), hex);
   }
 
   /**
@@ -90,21 +129,37 @@ public final class Comparison {
    *
    * @param timings of the contenders, in their order
    * @param memcpy of as many bytes as the workload moves, taken in turns with them
+   * @param fmaPeak GFLOP/s in registers, taken in turns with them; NaN for a workload of bytes
    */
-  public record Result(List<Timing> timings, Timing memcpy) {
+  public record Result(List<Timing> timings, Timing memcpy, double fmaPeak) {
     /** Copies the list. */
     public Result {
       timings = List.copyOf(timings);
     }
+
+    /** What Quern is compared with. */
+    public List<Timing> baselines() {
+      return timings.stream().filter(timing -> !timing.backend()).toList();
+    }
   }
 
-  /** Warms every contender up, then samples them and a memcpy in turns. */
+  /** Warms every contender up, then samples them, a memcpy and a multiply-add loop in turns. */
   public Result measure(StopRule rule) {
-    try (Memcpy memcpy = new Memcpy(workload, threads)) {
+    try (Memcpy memcpy = new Memcpy(workload, threads);
+        FmaPeak fma = new FmaPeak(threads)) {
       List<Contender> all = new ArrayList<>(contenders);
       all.add(memcpy);
+      if (workload.flops() > 0) {
+        all.add(fma);
+      }
       List<Timing> timings = measure(all, rule);
-      return new Result(timings.subList(0, contenders.size()), timings.getLast());
+      int count = contenders.size();
+      return new Result(
+          timings.subList(0, count),
+          timings.get(count),
+          workload.flops() > 0
+              ? fma.flops() / timings.getLast().percentile(50) * 1e-3
+              : Double.NaN);
     }
   }
 
@@ -127,12 +182,21 @@ public final class Comparison {
         double seconds = all.get(c).seconds(next, runs[c], workload.inputSets());
         micros.get(c).add(seconds / runs[c] * 1e6);
         next = (next + runs[c]) % workload.inputSets();
+        if (threads > 1) {
+          LockSupport.parkNanos(PAUSE_NANOS);
+        }
       }
     }
     List<Timing> timings = new ArrayList<>();
     for (int c = 0; c < runs.length; c++) {
       Contender contender = all.get(c);
-      timings.add(new Timing(contender.name(), micros.get(c), runs[c], allocatedBytes(contender)));
+      timings.add(
+          new Timing(
+              contender.name(),
+              contender.isBackend(),
+              micros.get(c),
+              runs[c],
+              allocatedBytes(contender)));
     }
     return timings;
   }
@@ -140,20 +204,22 @@ public final class Comparison {
   private void warmUp(Contender contender) {
     long start = System.nanoTime();
     for (int i = 0; i < WARM_UP_RUNS && System.nanoTime() - start < WARM_UP_NANOS; i++) {
-      contender.run(Contender.FEW);
+      contender.run(workload.warmUpSet());
     }
     for (int set = 0; set < 2; set++) {
       contender.run(set % workload.inputSets());
     }
-    contender.result();
+    contender.results();
   }
 
-  private static long allocatedBytes(Contender contender) {
+  private long allocatedBytes(Contender contender) {
     ThreadMXBean threads = (ThreadMXBean) ManagementFactory.getThreadMXBean();
-    int runs = 1000;
+    long start = System.nanoTime();
     long before = threads.getCurrentThreadAllocatedBytes();
-    for (int i = 0; i < runs; i++) {
-      contender.run(Contender.FEW);
+    int runs = 0;
+    while (runs < ALLOCATION_RUNS && System.nanoTime() - start < ALLOCATION_NANOS) {
+      contender.run(workload.warmUpSet());
+      runs++;
     }
     return (threads.getCurrentThreadAllocatedBytes() - before) / runs;
   }

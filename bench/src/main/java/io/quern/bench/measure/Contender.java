@@ -1,6 +1,8 @@
 package io.quern.bench.measure;
 
+import io.quern.bench.verify.Tolerance;
 import java.lang.foreign.MemorySegment;
+import java.util.Map;
 
 /**
  * One way to compute a {@link Workload}, kept ready so that nothing but the computation is timed.
@@ -12,23 +14,34 @@ public interface Contender extends AutoCloseable {
    */
   int FEW = -1;
 
-  /** What tables and reports call it: a back end's id, or the name of a peer. */
+  /** What tables and reports call it: a back end's id, or the name of a loop or a peer. */
   String name();
+
+  /** Whether this is Quern; everything else is what Quern is compared with. */
+  default boolean isBackend() {
+    return false;
+  }
+
+  /** How close its outputs have to be to those of the first contender: the same bits. */
+  default Tolerance tolerance() {
+    return new Tolerance.Exact();
+  }
 
   /**
    * Computes the workload on one of its input sets. A GPU may still be at work when this returns.
    *
-   * @param set from 0 to {@code inputSets() - 1}, or {@link #FEW}
+   * @param set from 0 to {@code inputSets() - 1}, or {@link #FEW} where the workload knows it
    */
   void run(int set);
 
-  /** Fills the output with NaNs, so that what a run leaves out is seen. */
-  default void poison() {
-    result().fill((byte) -1);
-  }
+  /** Fills the outputs so that what a run leaves out is seen. */
+  void poison();
 
-  /** The dense f32 output of the last run, in host memory, after waiting for it. */
-  MemorySegment result();
+  /**
+   * The outputs of the last run, by the names that the workload gives them, in host memory, after
+   * waiting for them; a peer may lack some.
+   */
+  Map<String, MemorySegment> results();
 
   /**
    * The time of several runs in a row.

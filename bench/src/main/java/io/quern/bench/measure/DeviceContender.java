@@ -1,101 +1,97 @@
 package io.quern.bench.measure;
 
-import io.quern.Buffer;
 import io.quern.CpuDevice;
 import io.quern.CudaDevice;
-import io.quern.DType;
 import io.quern.Device;
 import io.quern.Event;
-import io.quern.HostBuffer;
-import io.quern.Shape;
-import io.quern.Stream;
 import java.lang.foreign.MemorySegment;
-import java.util.ArrayList;
-import java.util.List;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.function.IntConsumer;
 
 /** A back end of Quern computing a workload on operands that lie where its device wants them. */
-abstract class DeviceContender implements Contender {
-  protected final Device device;
-  protected final Stream stream;
-  private final List<Buffer> operands = new ArrayList<>();
+final class DeviceContender implements Contender {
+  private final Device device;
+  private final Workload workload;
+  private final Placement placement;
+  private final IntConsumer run;
   private final Event start;
   private final Event end;
-  private final Buffer out;
-  private final MemorySegment result;
 
-  /**
-   * Opens a stream on a device.
-   *
-   * @param result where {@link #result} puts the output; a CPU device computes right into it
-   */
-  DeviceContender(Device device, MemorySegment result, Shape shape) {
+  DeviceContender(Device device, Workload workload, Function<Placement, IntConsumer> plan) {
     this.device = device;
-    this.stream = device.openStream();
+    this.workload = workload;
+    this.placement = new Placement(device, workload);
+    this.run = plan.apply(placement);
     this.start = device.openEvent();
     this.end = device.openEvent();
-    this.result = result;
-    this.out = place(result, DType.F32, shape);
-  }
-
-  /** Wraps host memory for a CPU device, copies it for a GPU. */
-  protected final Buffer place(MemorySegment segment, DType dtype, Shape shape) {
-    Buffer buffer;
-    if (device instanceof CpuDevice) {
-      buffer = HostBuffer.wrap(segment, dtype, shape);
-    } else {
-      buffer = device.allocate(dtype, shape);
-      buffer.copyFrom(segment, stream);
-    }
-    operands.add(buffer);
-    return buffer;
-  }
-
-  protected final Buffer out() {
-    return out;
   }
 
   @Override
-  public final String name() {
+  public String name() {
     return device.backend().id();
   }
 
   @Override
-  public final MemorySegment result() {
-    stream.synchronize();
-    if (!(device instanceof CpuDevice)) {
-      out.copyTo(result, stream);
-    }
-    return result;
+  public boolean isBackend() {
+    return true;
   }
 
   @Override
-  public final void poison() {
-    result.fill((byte) -1);
-    if (!(device instanceof CpuDevice)) {
-      out.copyFrom(result, stream);
-    }
+  public void run(int set) {
+    run.accept(set);
+  }
+
+  /** A CPU device computes right into the shared outputs; those of a GPU are fetched into them. */
+  @Override
+  public Map<String, MemorySegment> results() {
+    placement.stream().synchronize();
+    Map<String, MemorySegment> results = new LinkedHashMap<>();
+    workload
+        .outputs()
+        .forEach(
+            (name, output) -> {
+              if (!(device instanceof CpuDevice)) {
+                placement.output(name).copyTo(output.memory(), placement.stream());
+              }
+              results.put(name, output.memory());
+            });
+    return results;
+  }
+
+  @Override
+  public void poison() {
+    workload
+        .outputs()
+        .forEach(
+            (name, output) -> {
+              output.reset();
+              if (!(device instanceof CpuDevice)) {
+                placement.output(name).copyFrom(output.memory(), placement.stream());
+              }
+            });
   }
 
   /** On a GPU the time between two events around the queued runs, on the device's own clock. */
   @Override
-  public final double seconds(int first, int runs, int sets) {
+  public double seconds(int first, int runs, int sets) {
     if (!(device instanceof CudaDevice)) {
       return Contender.super.seconds(first, runs, sets);
     }
-    stream.record(start);
+    placement.stream().record(start);
     for (int i = 0; i < runs; i++) {
       run((first + i) % sets);
     }
-    stream.record(end);
+    placement.stream().record(end);
     end.synchronize();
     return end.millisSince(start) * 1e-3;
   }
 
   @Override
-  public final void close() {
-    stream.close();
+  public void close() {
+    placement.close();
     start.close();
     end.close();
-    operands.forEach(Buffer::close);
   }
 }

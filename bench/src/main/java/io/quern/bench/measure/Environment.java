@@ -9,6 +9,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.stream.Stream;
 
 /** Where a measurement was made: what a reader must know to compare it with another. */
@@ -28,6 +29,9 @@ final class Environment {
     environment.put(
         "jdk", System.getProperty("java.vm.name") + " " + System.getProperty("java.vm.version"));
     environment.put("flags", ManagementFactory.getRuntimeMXBean().getInputArguments());
+    Map<String, String> malloc = new TreeMap<>(System.getenv()); // slows peers down that allocate
+    malloc.keySet().removeIf(name -> !name.startsWith("MALLOC_"));
+    environment.put("malloc", malloc);
     environment.put("backends", Backends.probe().lines());
     return environment;
   }

@@ -4,6 +4,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -12,7 +13,7 @@ import java.util.concurrent.Future;
 /**
  * The yardstick of bandwidth, beside the contenders in every turn: it moves as many bytes as the
  * workload must, half of them read and half written, out of a block as large as the workload's
- * table.
+ * largest input.
  */
 final class Memcpy implements Contender {
   private final Arena arena = Arena.ofShared();
@@ -28,7 +29,7 @@ final class Memcpy implements Contender {
    */
   Memcpy(Workload workload, int threads) {
     long half = workload.bytes() / 2;
-    long rotating = Math.min(workload.inputSets() * half, workload.tableBytes());
+    long rotating = Math.min(workload.inputSets() * half, workload.largestInputBytes());
     this.source = arena.allocate(Math.max(half, rotating), 64);
     this.target = arena.allocate(half, 64);
     this.threads = threads;
@@ -66,8 +67,13 @@ final class Memcpy implements Contender {
   }
 
   @Override
-  public MemorySegment result() {
-    return target;
+  public void poison() {
+    target.fill((byte) -1);
+  }
+
+  @Override
+  public Map<String, MemorySegment> results() {
+    return Map.of("target", target);
   }
 
   @Override

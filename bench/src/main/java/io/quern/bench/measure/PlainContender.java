@@ -1,27 +1,53 @@
 package io.quern.bench.measure;
 
 import java.lang.foreign.MemorySegment;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.IntConsumer;
 
-/** A loop in the calling thread that writes to a fixed place. */
-abstract class PlainContender implements Contender {
+/** A loop in the calling thread that writes to fixed places. */
+final class PlainContender implements Contender {
   private final String name;
-  private final MemorySegment result;
+  private final Map<String, MemorySegment> results = new LinkedHashMap<>();
+  private final Runnable reset;
+  private final IntConsumer run;
 
-  PlainContender(String name, MemorySegment result) {
+  /** Writes the outputs that the contenders of a workload share. */
+  PlainContender(String name, Map<String, Output> outputs, IntConsumer run) {
     this.name = name;
-    this.result = result;
+    this.run = run;
+    this.reset = () -> outputs.values().forEach(Output::reset);
+    outputs.forEach((output, shared) -> results.put(output, shared.memory()));
+  }
+
+  /** Writes an output of its own. */
+  PlainContender(String name, String output, MemorySegment result, IntConsumer run) {
+    this.name = name;
+    this.run = run;
+    this.reset = () -> result.fill((byte) -1);
+    results.put(output, result);
   }
 
   @Override
-  public final String name() {
+  public String name() {
     return name;
   }
 
   @Override
-  public final MemorySegment result() {
-    return result;
+  public void run(int set) {
+    run.accept(set);
   }
 
   @Override
-  public final void close() {}
+  public void poison() {
+    reset.run();
+  }
+
+  @Override
+  public Map<String, MemorySegment> results() {
+    return results;
+  }
+
+  @Override
+  public void close() {}
 }

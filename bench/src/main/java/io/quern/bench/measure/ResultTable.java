@@ -3,6 +3,7 @@ package io.quern.bench.measure;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.Collectors;
 
 /** Figures under headings, aligned for a fixed-width screen. */
 public final class ResultTable {
@@ -17,21 +18,21 @@ public final class ResultTable {
             "µs",
             "GB/s",
             "% memcpy",
-            "× segment loop",
-            "× array loop",
-            "B/op"));
+            "GFLOP/s",
+            "% FMA",
+            "B/op",
+            "times faster than"));
   }
 
   /**
-   * Adds what the contenders of one workload took.
+   * Adds what the contenders of one workload took; those that are not Quern's are what the others
+   * are compared with.
    *
-   * @param result of the segment loop first, the array loop second, then the others
    * @param rooflines of the run
    */
   public void add(Workload workload, Comparison.Result result, Rooflines rooflines) {
-    Timing segmentLoop = result.timings().get(0);
-    Timing arrayLoop = result.timings().get(1);
     for (Timing timing : result.timings()) {
+      double gigaflops = workload.flops() / timing.percentile(50) * 1e-3;
       rows.add(
           List.of(
               workload.operator(),
@@ -40,18 +41,22 @@ public final class ResultTable {
               "%.1f".formatted(timing.percentile(50)),
               "%.2f".formatted(timing.gigabytesPerSecond(workload.bytes())),
               "%.0f".formatted(100 * rooflines.shareOfCopy(workload, timing, result.memcpy())),
-              ratio(timing, segmentLoop),
-              ratio(timing, arrayLoop),
-              Long.toString(timing.allocatedBytes())));
+              workload.flops() == 0 ? "" : "%.1f".formatted(gigaflops),
+              workload.flops() == 0 ? "" : "%.0f".formatted(100 * gigaflops / result.fmaPeak()),
+              Long.toString(timing.allocatedBytes()),
+              timing.backend() ? ratios(timing, result.baselines()) : ""));
     }
   }
 
-  private static String ratio(Timing timing, Timing baseline) {
-    if (timing.name().equals(baseline.name())) {
-      return "1";
-    }
-    Statistics.Interval ratio = timing.timesFasterThan(baseline);
-    return "%.2f [%.2f, %.2f]".formatted(ratio.median(), ratio.low(), ratio.high());
+  private static String ratios(Timing timing, List<Timing> baselines) {
+    return baselines.stream()
+        .map(
+            baseline -> {
+              Statistics.Interval ratio = timing.timesFasterThan(baseline);
+              return "%s %.2f [%.2f, %.2f]"
+                  .formatted(baseline.name(), ratio.median(), ratio.low(), ratio.high());
+            })
+        .collect(Collectors.joining("; "));
   }
 
   /** Prints the table, if there is any figure; operator and shape are not said twice in a row. */
@@ -73,7 +78,8 @@ public final class ResultTable {
       for (int i = 0; i < columns; i++) {
         String cell = same && i < 2 ? "" : row.get(i);
         // Words to the left, figures to the right.
-        line.append(("%" + (i < 3 ? "-" : "") + widths[i] + "s").formatted(cell)).append("  ");
+        boolean words = i < 3 || i == columns - 1;
+        line.append(("%" + (words ? "-" : "") + widths[i] + "s").formatted(cell)).append("  ");
       }
       out.println(line.toString().stripTrailing());
       previous = row;

@@ -1,10 +1,7 @@
 package io.quern.bench.measure;
 
-import io.quern.op.EmbeddingBagCases;
-import io.quern.op.EmbeddingGatherCases;
 import java.lang.foreign.SegmentAllocator;
 import java.util.List;
-import java.util.Set;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
@@ -13,35 +10,41 @@ import java.util.stream.Stream;
  *
  * @param id names it in reports: the operator and the case's own id
  * @param operator its file stem
- * @param ids how the ids are distributed
+ * @param ids how the ids are distributed, null where there are none
+ * @param quick whether it is one of the few, of every kind, that {@code --quick} runs
  * @param workload makes it, with operands in the given memory
  */
 public record TimedCase(
-    String id, String operator, String ids, Function<SegmentAllocator, Workload> workload) {
+    String id,
+    String operator,
+    String ids,
+    boolean quick,
+    Function<SegmentAllocator, Workload> workload) {
   /** Input sets of a case: a gigabyte's worth of large calls, so that rows come from memory. */
   static final int SETS = 16;
 
-  /** Few, and of every kind: what {@code --quick} runs. */
-  static final Set<String> QUICK =
-      Set.of(
-          "embedding_gather/f32-table1GiB-row512-n65536-uniform",
-          "embedding_gather/f32-table1GiB-row3072-n10922-uniform",
-          "embedding_gather/f16-table1GiB-row1536-n21845-uniform",
-          "embedding_gather/bf16-table1GiB-row1536-n21845-uniform",
-          "embedding_gather/f32-table1MiB-row512-n65536-uniform",
-          "embedding_gather/f32-table1MiB-row512-n32-uniform",
-          "embedding_bag/f32-table1GiB-d128-weighted-sum-bags4096-hot20-uniform",
-          "embedding_bag/f16-table1GiB-d128-weighted-sum-bags4096-hot20-uniform",
-          "embedding_bag/f32-table1MiB-d128-weighted-sum-bags4096-hot20-uniform",
-          "embedding_bag/f32-table1MiB-d128-mean-bags4096-hot20-uniform");
+  /** A case of an operator. */
+  static TimedCase of(
+      String operator, String shape, Function<SegmentAllocator, Workload> workload) {
+    return new TimedCase(operator + "/" + shape, operator, null, false, workload);
+  }
 
-  /** Every case that a plain loop can be put beside. */
+  /** With the distribution of its ids. */
+  TimedCase withIds(String distribution) {
+    return new TimedCase(id, operator, distribution, quick, workload);
+  }
+
+  /** Run by {@code --quick}, or not. */
+  TimedCase quickly(boolean yes) {
+    return new TimedCase(id, operator, ids, yes, workload);
+  }
+
+  /** Every case; one line per operator family. */
   static List<TimedCase> all() {
-    return Stream.concat(
-            EmbeddingGatherCases.benchmark().stream().map(TimedCase::of),
-            EmbeddingBagCases.benchmark().stream()
-                .filter(BagWorkload::hasPlainLoop)
-                .map(TimedCase::of))
+    return Stream.of(
+            GatherWorkload.cases(), // embedding_gather
+            BagWorkload.cases()) // embedding_bag
+        .flatMap(cases -> cases)
         .toList();
   }
 
@@ -55,23 +58,5 @@ public record TimedCase(
         .filter(timed -> timed.id.equals(id))
         .findFirst()
         .orElseThrow(() -> new IllegalArgumentException("no case is called " + id));
-  }
-
-  private static TimedCase of(EmbeddingGatherCases.Case one) {
-    String operator = "embedding_gather";
-    return new TimedCase(
-        operator + "/" + one.id(),
-        operator,
-        one.distribution().name(),
-        memory -> GatherWorkload.of(memory, one, SETS));
-  }
-
-  private static TimedCase of(EmbeddingBagCases.Case one) {
-    String operator = "embedding_bag";
-    return new TimedCase(
-        operator + "/" + one.id(),
-        operator,
-        one.distribution().name(),
-        memory -> BagWorkload.of(memory, one, SETS));
   }
 }

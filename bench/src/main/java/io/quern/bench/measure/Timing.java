@@ -6,11 +6,13 @@ import java.util.List;
  * What one contender took.
  *
  * @param name of the contender
+ * @param backend whether it is Quern's
  * @param micros microseconds of a run, one figure per sample, in the order in which they were taken
  * @param runsPerSample how many runs a sample is the mean of
  * @param allocatedBytes heap bytes that a run allocated in the calling thread
  */
-public record Timing(String name, List<Double> micros, int runsPerSample, long allocatedBytes) {
+public record Timing(
+    String name, boolean backend, List<Double> micros, int runsPerSample, long allocatedBytes) {
   /** Copies the samples. */
   public Timing {
     micros = List.copyOf(micros);

@@ -2,6 +2,7 @@ package io.quern.bench.onnx;
 
 import java.lang.foreign.MemorySegment;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.function.Predicate;
 
@@ -30,6 +31,12 @@ public final class OnnxModel {
   private static final int VALUE_INFO_TYPE = 2;
   private static final int TYPE_TENSOR = 1;
   private static final int TENSOR_TYPE_ELEMENT = 1;
+  private static final int OPSET_VERSION = 2;
+
+  /** Versions that {@link #ofNode} writes: those of ONNX 1.12. */
+  private static final int IR_VERSION = 8;
+
+  private static final int OPSET = 17;
 
   /** {@code TensorProto.DataType.FLOAT}. */
   public static final int FLOAT = 1;
@@ -73,6 +80,38 @@ public final class OnnxModel {
   }
 
   /**
+   * A model that is one node, without weights.
+   *
+   * @param operator as ONNX names it: {@code Gather}
+   * @param inputs the node's and the model's, in order, with their {@code TensorProto.DataType}
+   * @param outputs likewise
+   */
+  public static byte[] ofNode(
+      String operator, Map<String, Integer> inputs, Map<String, Integer> outputs) {
+    WireMessage node = new WireMessage();
+    inputs.keySet().forEach(name -> node.text(NODE_INPUT, name));
+    outputs.keySet().forEach(name -> node.text(NODE_OUTPUT, name));
+    WireMessage graph =
+        new WireMessage()
+            .message(GRAPH_NODE, node.text(NODE_OP_TYPE, operator))
+            .text(GRAPH_NAME, operator);
+    inputs.forEach((name, type) -> graph.message(GRAPH_INPUT, valueInfo(name, type)));
+    outputs.forEach((name, type) -> graph.message(GRAPH_OUTPUT, valueInfo(name, type)));
+    return new WireMessage()
+        .number(MODEL_IR_VERSION, IR_VERSION)
+        .message(MODEL_OPSET_IMPORT, new WireMessage().number(OPSET_VERSION, OPSET))
+        .message(MODEL_GRAPH, graph)
+        .toByteArray();
+  }
+
+  private static WireMessage valueInfo(String name, int dataType) {
+    WireMessage elementType = new WireMessage().number(TENSOR_TYPE_ELEMENT, dataType);
+    return new WireMessage()
+        .text(VALUE_INFO_NAME, name)
+        .message(VALUE_INFO_TYPE, new WireMessage().message(TYPE_TENSOR, elementType));
+  }
+
+  /**
    * The weight of that name.
    *
    * @throws IllegalArgumentException if there is none, or it is not stored as raw bytes in the file
@@ -111,12 +150,7 @@ public final class OnnxModel {
    * that a runtime can be asked for the node's own result on any number of ids.
    */
   public byte[] extract(Gather gather) {
-    WireMessage elementType =
-        new WireMessage().number(TENSOR_TYPE_ELEMENT, initializer(gather.table()).dataType());
-    WireMessage output =
-        new WireMessage()
-            .text(VALUE_INFO_NAME, gather.output())
-            .message(VALUE_INFO_TYPE, new WireMessage().message(TYPE_TENSOR, elementType));
+    WireMessage output = valueInfo(gather.output(), initializer(gather.table()).dataType());
     WireMessage part =
         new WireMessage()
             .copy(gatherField(gather.table()))

@@ -9,7 +9,7 @@ import java.util.Optional;
  * an F32 one. An F64 expectation that has to be met exactly is narrowed first, since operators
  * compute in F32. Shapes have to be equal.
  */
-final class GoldenComparison {
+public final class GoldenComparison {
   private final GoldenTensor got;
   private final GoldenTensor want;
   private final Tolerance tolerance;
@@ -24,7 +24,8 @@ final class GoldenComparison {
    * Says how a result differs from the expectation, in one line; empty if it is within the
    * tolerance.
    */
-  static Optional<String> difference(GoldenTensor got, GoldenTensor want, Tolerance tolerance) {
+  public static Optional<String> difference(
+      GoldenTensor got, GoldenTensor want, Tolerance tolerance) {
     if (!got.shape().equals(want.shape())) {
       return Optional.of("shape %s, expected %s".formatted(got.shape(), want.shape()));
     }

@@ -13,7 +13,7 @@ import java.nio.ByteOrder;
  * @param shape extents
  * @param data the elements, row-major, dense, little-endian, of any alignment
  */
-record GoldenTensor(DType dtype, Shape shape, MemorySegment data) {
+public record GoldenTensor(DType dtype, Shape shape, MemorySegment data) {
   private static final ValueLayout.OfShort SHORT =
       ValueLayout.JAVA_SHORT_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
   private static final ValueLayout.OfInt INT =
@@ -55,7 +55,7 @@ record GoldenTensor(DType dtype, Shape shape, MemorySegment data) {
   }
 
   /** The element as a person reads it. */
-  String text(long i) {
+  public String text(long i) {
     if (isIntegral()) {
       return dtype == DType.U64 ? Long.toUnsignedString(asLong(i)) : Long.toString(asLong(i));
     }

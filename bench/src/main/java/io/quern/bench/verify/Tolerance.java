@@ -1,7 +1,7 @@
 package io.quern.bench.verify;
 
 /** How close a value has to be to the expected one. */
-sealed interface Tolerance {
+public sealed interface Tolerance {
   /** Equal; −0 equals +0, NaN equals NaN. */
   record Exact() implements Tolerance {}
 

@@ -22,7 +22,6 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
 import java.lang.foreign.ValueLayout;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Optional;
 import java.util.Set;
@@ -42,7 +41,7 @@ class ComparisonTest {
     arena.close();
   }
 
-  private static GatherWorkload gather(SegmentAllocator memory, DType dtype) {
+  private static Workload gather(SegmentAllocator memory, DType dtype) {
     EmbeddingGather.Spec spec =
         EmbeddingGather.Spec.of(dtype, 101, 33, IndexPolicy.FAIL).withOut(DType.F32);
     return GatherWorkload.of(
@@ -52,7 +51,7 @@ class ComparisonTest {
         3);
   }
 
-  private static BagWorkload bag(
+  private static Workload bag(
       SegmentAllocator memory, DType dtype, boolean weighted, List<Integer> lengths) {
     EmbeddingBag.Spec spec =
         EmbeddingBag.Spec.of(
@@ -91,31 +90,32 @@ class ComparisonTest {
     Workload workload = make.apply(arena);
     try (OpenDevices devices = new OpenDevices(Optional.empty(), 2)) {
       assertTrue(devices.all().stream().map(Device::backend).anyMatch(Backend.SCALAR::equals));
-      List<Contender> contenders = new ArrayList<>();
-      contenders.add(workload.segmentLoop());
-      contenders.add(workload.arrayLoop());
-      devices.all().forEach(device -> contenders.add(workload.on(device)));
+      List<Contender> contenders = workload.contenders(devices.all(), 1);
       assertEquals(Optional.empty(), new Comparison(workload, contenders, 1).disagreement());
       contenders.forEach(Contender::close);
     }
   }
 
+  private static Contender segmentLoop(Workload workload) {
+    return workload.loops().get("java-segment").get();
+  }
+
   /** Does what the segment loop does, then changes what it is told to. */
   private Contender flawed(Workload workload, Runnable flaw) {
-    Contender right = workload.segmentLoop();
-    return new PlainContender("flawed", workload.sharedOutput()) {
-      @Override
-      public void run(int set) {
-        right.run(set);
-        flaw.run();
-      }
-    };
+    Contender right = segmentLoop(workload);
+    return new PlainContender(
+        "flawed",
+        workload.outputs(),
+        set -> {
+          right.run(set);
+          flaw.run();
+        });
   }
 
   @Test
   void oneWrongBitIsFoundAndNamed() {
     Workload workload = gather(arena, DType.F32);
-    MemorySegment out = workload.sharedOutput();
+    MemorySegment out = workload.outputs().get("out").memory();
     Contender flawed =
         flawed(
             workload,
@@ -123,7 +123,7 @@ class ComparisonTest {
                 out.set(
                     ValueLayout.JAVA_BYTE, 4 * 70, (byte) ~out.get(ValueLayout.JAVA_BYTE, 4 * 70)));
     String difference =
-        new Comparison(workload, List.of(workload.segmentLoop(), flawed), 1)
+        new Comparison(workload, List.of(segmentLoop(workload), flawed), 1)
             .disagreement()
             .orElseThrow();
     assertAll(
@@ -134,13 +134,9 @@ class ComparisonTest {
   @Test
   void anElementThatIsNotWrittenIsFound() {
     Workload workload = gather(arena, DType.F32);
-    Contender lazy =
-        new PlainContender("lazy", workload.sharedOutput()) {
-          @Override
-          public void run(int set) {}
-        };
+    Contender lazy = new PlainContender("lazy", workload.outputs(), set -> {});
     assertTrue(
-        new Comparison(workload, List.of(workload.segmentLoop(), lazy), 1)
+        new Comparison(workload, List.of(segmentLoop(workload), lazy), 1)
             .disagreement()
             .orElseThrow()
             .contains("lazy gives NaN"));
@@ -159,7 +155,7 @@ class ComparisonTest {
               }
             });
     Comparison.Result result =
-        new Comparison(workload, List.of(workload.segmentLoop(), slow), threads)
+        new Comparison(workload, List.of(segmentLoop(workload), slow), threads)
             .measure(new Comparison.StopRule(6, 0));
     List<Timing> timings = result.timings();
     assertAll(
@@ -176,9 +172,11 @@ class ComparisonTest {
   }
 
   @Test
-  void everyQuickCaseIsInTheTables() {
-    for (String id : TimedCase.QUICK) {
-      assertEquals(id, TimedCase.named(id).id());
-    }
+  void everyOperatorHasAQuickCaseAndIdsAreUnique() {
+    List<TimedCase> all = TimedCase.all();
+    assertEquals(
+        all.stream().map(TimedCase::operator).distinct().toList(),
+        all.stream().filter(TimedCase::quick).map(TimedCase::operator).distinct().toList());
+    assertEquals(all.size(), all.stream().map(TimedCase::id).distinct().count());
   }
 }
