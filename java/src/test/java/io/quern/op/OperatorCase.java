@@ -15,6 +15,7 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(AdjacencyFillCases.small());
     return cases;
   }
 

@@ -148,6 +148,16 @@ public abstract class PreparedCase implements AutoCloseable {
     return input(operand, dtype, shape, encode(dtype, values));
   }
 
+  /** A matrix of I32; a view where the case is strided. */
+  final Buffer rows(String operand, Shape shape, long[] values) {
+    Buffer root = allocate(DType.I32, shape);
+    Buffer buffer = strided ? view(root, shape) : root;
+    byte[] bytes = encode(DType.I32, values);
+    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.add(new Input(operand, buffer, bytes));
+    return buffer;
+  }
+
   /** Weights, as bits of F32. */
   final Buffer weights(int[] bits) {
     byte[] bytes = new byte[bits.length * Float.BYTES];

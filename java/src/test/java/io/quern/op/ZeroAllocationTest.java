@@ -54,6 +54,9 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    AdjacencyFillCases.small().stream()
+        .filter(each -> each.spec().policy() == IndexPolicy.SKIP && each.sizes().size() == 100)
+        .forEach(cases::add);
     return cases;
   }
 

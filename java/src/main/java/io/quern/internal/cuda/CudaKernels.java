@@ -5,7 +5,8 @@ import io.quern.internal.kernel.KernelSet;
 /** The CUDA kernels, each one downcall. */
 final class CudaKernels {
   private static final KernelSet ALL =
-      new KernelSet(CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare);
+      new KernelSet(
+          CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare, CudaAdjacencyFill::prepare);
 
   private CudaKernels() {}
 

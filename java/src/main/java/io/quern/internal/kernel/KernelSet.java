@@ -5,6 +5,9 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param adjacencyFill kernels of {@code AdjacencyFill}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
+    AdjacencyFillKernel.Factory adjacencyFill) {}

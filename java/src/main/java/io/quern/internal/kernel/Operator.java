@@ -3,7 +3,8 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  ADJACENCY_FILL("AdjacencyFill");
 
   private final String className;
 

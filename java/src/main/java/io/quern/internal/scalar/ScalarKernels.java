@@ -1,5 +1,6 @@
 package io.quern.internal.scalar;
 
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 
 /** The specification: plain loops, in canonical order. */
@@ -10,6 +11,7 @@ public final class ScalarKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new HostAdjacencyFill(spec));
   }
 }

@@ -1,5 +1,6 @@
 package io.quern.internal.simd;
 
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 
 /** The Vector API twins. */
@@ -10,6 +11,7 @@ public final class SimdKernels {
   public static KernelSet all() {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new HostAdjacencyFill(spec));
   }
 }
