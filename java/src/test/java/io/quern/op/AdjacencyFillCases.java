@@ -260,6 +260,45 @@ public final class AdjacencyFillCases {
     return List.copyOf(cases);
   }
 
+  /** The right call for {@link MisuseTest}. */
+  static List<MisuseCall> misuses() {
+    MisuseCall.Operand perNode = MisuseCall.Operand.in(DType.I32, 6);
+    MisuseCall.Operand perRequest = MisuseCall.Operand.in(DType.I32, 2);
+    return List.of(
+        new MisuseCall(
+            "fill",
+            "AdjacencyFill",
+            MisuseCall.operands(
+                "adjacency",
+                MisuseCall.Operand.in(DType.I32, 5, 4),
+                "roots",
+                perRequest,
+                "parent",
+                perNode,
+                "rank",
+                perNode,
+                "offsets",
+                MisuseCall.Operand.in(DType.I32, 3),
+                "tokens",
+                MisuseCall.Operand.out(DType.I32, 6),
+                "status",
+                MisuseCall.Operand.out(DType.I32, 2)),
+            device -> {
+              var plan = AdjacencyFill.plan(device, new AdjacencyFill.Spec(5, 4, IndexPolicy.FAIL));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      new AdjacencyFill.Operands(
+                          of.get("adjacency"),
+                          of.get("roots"),
+                          of.get("parent"),
+                          of.get("rank"),
+                          of.get("offsets"),
+                          of.get("tokens"),
+                          of.get("status")));
+            }));
+  }
+
   private static Set<Trait> traits(int n) {
     return n % 2 == 0 ? Set.of(Trait.BAD_IDS, Trait.STRIDED) : Set.of(Trait.STRIDED);
   }

@@ -70,7 +70,7 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
-    calls.add(adjacencyFill());
+    calls.addAll(AdjacencyFillCases.misuses());
     return calls;
   }
 
@@ -188,44 +188,6 @@ class MisuseTest {
                           of.get("fallback"),
                           of.get("out")));
             }));
-  }
-
-  private static MisuseCall adjacencyFill() {
-    Operand perNode = Operand.in(DType.I32, IDS);
-    Operand perRequest = Operand.in(DType.I32, 2);
-    return new MisuseCall(
-        "fill",
-        "AdjacencyFill",
-        MisuseCall.operands(
-            "adjacency",
-            Operand.in(DType.I32, VOCAB, DIM),
-            "roots",
-            perRequest,
-            "parent",
-            perNode,
-            "rank",
-            perNode,
-            "offsets",
-            Operand.in(DType.I32, 3),
-            "tokens",
-            Operand.out(DType.I32, IDS),
-            "status",
-            Operand.out(DType.I32, 2)),
-        device -> {
-          var plan =
-              AdjacencyFill.plan(device, new AdjacencyFill.Spec(VOCAB, DIM, IndexPolicy.FAIL));
-          return (stream, of) ->
-              plan.run(
-                  stream,
-                  new AdjacencyFill.Operands(
-                      of.get("adjacency"),
-                      of.get("roots"),
-                      of.get("parent"),
-                      of.get("rank"),
-                      of.get("offsets"),
-                      of.get("tokens"),
-                      of.get("status")));
-        });
   }
 
   /**
