@@ -3,3 +3,4 @@
 #include "quern/quern.h"
 #include "quern/recycling.h"
 #include "quern/tree.h"
+#include "quern/verify.h"

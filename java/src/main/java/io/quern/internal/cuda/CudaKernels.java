@@ -6,7 +6,14 @@ import io.quern.internal.kernel.KernelSet;
 final class CudaKernels {
   private static final KernelSet ALL =
       new KernelSet(
-          CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare, CudaAdjacencyFill::prepare);
+          CudaEmbeddingGather::prepare,
+          CudaEmbeddingBag::prepare,
+          CudaTreeTopology::prepare,
+          CudaTreeMask::prepare,
+          CudaDynamicTree::prepare,
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare,
+          CudaAdjacencyFill::prepare);
 
   private CudaKernels() {}
 
