@@ -13,6 +13,8 @@ final class CudaKernels {
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
           CudaTreeVerify::prepare,
+          CudaRejectionVerify::prepare,
+          CudaSeededCoins::prepare,
           CudaAdjacencyFill::prepare);
 
   private CudaKernels() {}

@@ -10,6 +10,8 @@ package io.quern.internal.kernel;
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
  * @param treeVerify kernels of {@code TreeVerify}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  * @param adjacencyFill kernels of {@code AdjacencyFill}
  */
 public record KernelSet(
@@ -20,4 +22,6 @@ public record KernelSet(
     DynamicTreeKernel.Factory dynamicTree,
     TreeFromMaskKernel.Factory treeFromMask,
     TreeVerifyKernel.Factory treeVerify,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins,
     AdjacencyFillKernel.Factory adjacencyFill) {}
