@@ -175,6 +175,15 @@ public abstract class PreparedCase implements AutoCloseable {
     return input("weights", DType.F32, Shape.of(bits.length), bytes);
   }
 
+  /** A matrix of any dtype; a view where the case is strided. */
+  final Buffer matrix(String operand, DType dtype, Shape shape, byte[] bytes) {
+    Buffer root = allocate(dtype, shape);
+    Buffer buffer = strided ? view(root, shape) : root;
+    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.add(new Input(operand, buffer, bytes));
+    return buffer;
+  }
+
   /** An input of any dtype; always dense. */
   final Buffer input(String operand, DType dtype, Shape shape, byte[] bytes) {
     Buffer buffer = allocateDense(dtype, shape);

@@ -54,6 +54,12 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
+    SampleRowsCases.small().stream()
+        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+        .forEach(cases::add);
+    BeamExpandCases.small().stream()
+        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
     for (List<? extends OperatorCase> trees :
         List.of(
             TreeTopologyCases.small(),

@@ -31,6 +31,15 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new SampleWithoutReplacementGolden(),
+              new StochasticBeamSearchGolden(),
+              new NudgeThresholdGolden(),
+              new SuperposeEmbeddingGolden(),
+              new SuperposedStepGolden())
+          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
       all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   private static List<GoldenOp> all() {
