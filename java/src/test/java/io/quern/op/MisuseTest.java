@@ -70,6 +70,8 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(ScatterRowsCases.misuses());
+    calls.addAll(KvCompactionCases.misuses());
     calls.addAll(rows());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());

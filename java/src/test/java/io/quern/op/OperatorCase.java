@@ -15,6 +15,8 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(ScatterRowsCases.small());
+    cases.addAll(KvCompactionCases.small());
     cases.addAll(TopKCases.small());
     cases.addAll(SampleRowsCases.small());
     cases.addAll(BeamExpandCases.small());

@@ -54,6 +54,13 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    ScatterRowsCases.small().stream()
+        .filter(each -> each.count() * each.spec().dim() > 1 << 15)
+        .filter(each -> each.expected().fault() == null)
+        .forEach(cases::add);
+    KvCompactionCases.small().stream()
+        .filter(each -> each.id().startsWith("layers"))
+        .forEach(cases::add);
     TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
     SampleRowsCases.small().stream()
         .filter(each -> each.rows() * each.spec().dim() > 1 << 14)

@@ -8,6 +8,8 @@ final class CudaKernels {
       new KernelSet(
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
+          CudaScatterRows::prepare,
+          CudaKvCompaction::prepare,
           CudaTopK::prepare,
           CudaSampleRows::prepare,
           CudaBeamExpand::prepare,

@@ -5,6 +5,8 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param scatterRows kernels of {@code ScatterRows}
+ * @param kvCompaction kernels of {@code KvCompaction}
  * @param topK kernels of {@code TopK}
  * @param sampleRows kernels of {@code SampleRows}
  * @param beamExpand kernels of {@code BeamExpand}
@@ -20,6 +22,8 @@ package io.quern.internal.kernel;
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    ScatterRowsKernel.Factory scatterRows,
+    KvCompactionKernel.Factory kvCompaction,
     TopKKernel.Factory topK,
     SampleRowsKernel.Factory sampleRows,
     BeamExpandKernel.Factory beamExpand,

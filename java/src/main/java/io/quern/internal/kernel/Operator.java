@@ -4,6 +4,8 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  SCATTER_ROWS("ScatterRows"),
+  KV_COMPACTION("KvCompaction"),
   TOP_K("TopK"),
   SAMPLE_ROWS("SampleRows"),
   BEAM_EXPAND("BeamExpand"),

@@ -13,6 +13,8 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
         (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarScatterRows(spec),
+        (device, spec) -> new ScalarKvCompaction(spec),
         (device, spec) -> new ScalarTopK(spec),
         (device, spec) -> new ScalarSampleRows(spec),
         (device, spec) -> new ScalarBeamExpand(spec),

@@ -13,6 +13,8 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
         (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdScatterRows(spec),
+        (device, spec) -> new SimdKvCompaction(spec),
         (device, spec) -> new SimdTopK(spec),
         (device, spec) -> new SimdSampleRows(spec),
         (device, spec) -> new SimdBeamExpand(spec),
