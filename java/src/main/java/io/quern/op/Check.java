@@ -120,6 +120,8 @@ final class Check {
       shape(op, operand, out, Shape.of(rows, k));
     }
     writable(op, operand, out);
+  }
+
   /** An extent that fits into an int. */
   static void dim(String what, long extent) {
     if (extent < 0 || extent > Integer.MAX_VALUE) {

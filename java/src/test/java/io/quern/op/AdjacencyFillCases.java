@@ -173,6 +173,10 @@ public final class AdjacencyFillCases {
       return TreeStatus.OK.ordinal();
     }
 
+    private static byte[] bytes(long[] values) {
+      return bytes(Arrays.stream(values).mapToInt(value -> (int) value).toArray());
+    }
+
     private static byte[] bytes(int[] values) {
       byte[] bytes = new byte[values.length * Integer.BYTES];
       MemorySegment.copy(
@@ -214,7 +218,7 @@ public final class AdjacencyFillCases {
       Shape requests = Shape.of(in.roots.length);
       operands =
           new AdjacencyFill.Operands(
-              rows("adjacency", of.spec.adjacencyShape(), in.adjacency),
+              matrix("adjacency", DType.I32, of.spec.adjacencyShape(), Case.bytes(in.adjacency)),
               indices("roots", DType.I32, requests, in.roots),
               indices("parent", DType.I32, nodes, in.parent),
               indices("rank", DType.I32, nodes, in.rank),

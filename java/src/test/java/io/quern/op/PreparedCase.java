@@ -158,30 +158,11 @@ public abstract class PreparedCase implements AutoCloseable {
     return input(operand, dtype, shape, encode(dtype, values));
   }
 
-  /** A matrix of I32; a view where the case is strided. */
-  final Buffer rows(String operand, Shape shape, long[] values) {
-    Buffer root = allocate(DType.I32, shape);
-    Buffer buffer = strided ? view(root, shape) : root;
-    byte[] bytes = encode(DType.I32, values);
-    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
-    inputs.add(new Input(operand, buffer, bytes));
-    return buffer;
-  }
-
   /** Weights, as bits of F32. */
   final Buffer weights(int[] bits) {
     byte[] bytes = new byte[bits.length * Float.BYTES];
     MemorySegment.copy(bits, 0, MemorySegment.ofArray(bytes), JAVA_INT_UNALIGNED, 0, bits.length);
     return input("weights", DType.F32, Shape.of(bits.length), bytes);
-  }
-
-  /** A matrix of any dtype; a view where the case is strided. */
-  final Buffer matrix(String operand, DType dtype, Shape shape, byte[] bytes) {
-    Buffer root = allocate(dtype, shape);
-    Buffer buffer = strided ? view(root, shape) : root;
-    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
-    inputs.add(new Input(operand, buffer, bytes));
-    return buffer;
   }
 
   /** An input of any dtype; always dense. */

@@ -67,6 +67,7 @@ class ZeroAllocationTest {
         .forEach(cases::add);
     BeamExpandCases.small().stream()
         .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+        .forEach(cases::add);
     for (List<? extends OperatorCase> trees :
         List.of(
             TreeTopologyCases.small(),

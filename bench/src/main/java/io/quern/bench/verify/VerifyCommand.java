@@ -31,21 +31,17 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(
-              new EmbeddingGatherGolden(),
-              new EmbeddingBagGolden(),
-              new SampleWithoutReplacementGolden(),
-              new StochasticBeamSearchGolden(),
-              new NudgeThresholdGolden(),
-              new SuperposeEmbeddingGolden(),
-              new SuperposedStepGolden())
-          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
       all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   private static List<GoldenOp> all() {
     List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
+    ops.add(new SampleWithoutReplacementGolden());
+    ops.add(new StochasticBeamSearchGolden());
+    ops.add(new NudgeThresholdGolden());
+    ops.add(new SuperposeEmbeddingGolden());
+    ops.add(new SuperposedStepGolden());
     ops.addAll(TreeMaskGolden.all());
     ops.add(DynamicTreeGolden.ofEagle());
     ops.add(DynamicTreeGolden.ofSglang());
@@ -63,12 +59,13 @@ public final class VerifyCommand implements Command {
     ops.add(new SeededCoinsGolden());
     ops.add(new StaticTreeGolden());
     ops.add(new TreeOrderGolden());
-    ops.add(new KAryTreeGolden());
     ops.add(new DySpecGolden(false));
     ops.add(new DySpecGolden(true));
     ops.add(new OptTreeGolden());
     ops.add(new SequoiaTreeGolden());
     ops.add(new PromptLookupGolden());
+    ops.add(new DdTreeGolden());
+    ops.add(new TokenRecyclingGolden());
     return ops;
   }
 
