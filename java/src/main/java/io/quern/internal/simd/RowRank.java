@@ -198,6 +198,12 @@ final class RowRank {
 
   /** Keeps what has the digits of the first k or lower ones, in order; how many that is. */
   private int cut() {
+    if (k == n) {
+      for (int i = 0; i < n; i++) {
+        indices[i] = i;
+      }
+      return n;
+    }
     Arrays.fill(counts, 0, DIGITS, 0);
     for (int i = 0; i < n; i++) {
       counts[keys[i] >>> TOP_SHIFT]++;

@@ -57,7 +57,7 @@ final class SimdSampleRows implements SampleRowsKernel {
             long offset = uniformsOffset(row) + (long) start * Float.BYTES;
             MemorySegment.copy(uniforms(), JAVA_FLOAT, offset, u, 0, n);
           } else {
-            Philox.fill(seed(row), position(row), purpose, start, u, 0, n);
+            Philox.fill(seed(row), position(row), purpose, start, u, n);
           }
           RowReduction.log(u, 0, n);
           addNoise(reduction.piece(), u, n, scale);
