@@ -17,6 +17,9 @@ public interface OperatorCase {
     cases.addAll(EmbeddingBagCases.small());
     cases.addAll(ScatterRowsCases.small());
     cases.addAll(KvCompactionCases.small());
+    cases.addAll(TopKCases.small());
+    cases.addAll(SampleRowsCases.small());
+    cases.addAll(BeamExpandCases.small());
     cases.addAll(TreeTopologyCases.small());
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
@@ -28,6 +31,7 @@ public interface OperatorCase {
     cases.addAll(SampleRowsCases.small());
     cases.addAll(BeamExpandCases.small());
     cases.addAll(SeededCoinsCases.small());
+    cases.addAll(AdjacencyFillCases.small());
     return cases;
   }
 
