@@ -37,6 +37,8 @@ public final class VerifyCommand implements Command {
     List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
     ops.add(new SampleWithoutReplacementGolden());
     ops.add(new StochasticBeamSearchGolden());
     ops.add(new NudgeThresholdGolden());
