@@ -117,9 +117,7 @@ final class TopologyWorkload {
             packed |= (int) (seen >> at + bit & 1) << bit;
           }
           mask.set(
-              ValueLayout.JAVA_BYTE,
-              ((long) (first + i) * NODES + at) / Byte.SIZE,
-              (byte) packed);
+              ValueLayout.JAVA_BYTE, ((long) (first + i) * NODES + at) / Byte.SIZE, (byte) packed);
         }
       }
       status.setAtIndex(INT, b, 0);
