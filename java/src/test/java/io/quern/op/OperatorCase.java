@@ -17,15 +17,17 @@ public interface OperatorCase {
     cases.addAll(EmbeddingBagCases.small());
     cases.addAll(ScatterRowsCases.small());
     cases.addAll(KvCompactionCases.small());
-    cases.addAll(TopKCases.small());
-    cases.addAll(SampleRowsCases.small());
-    cases.addAll(BeamExpandCases.small());
     cases.addAll(TreeTopologyCases.small());
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(PackBitsCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
+    cases.addAll(TopKCases.small());
+    cases.addAll(SampleRowsCases.small());
+    cases.addAll(BeamExpandCases.small());
+    cases.addAll(SeededCoinsCases.small());
     cases.addAll(AdjacencyFillCases.small());
     return cases;
   }

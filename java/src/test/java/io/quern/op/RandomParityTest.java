@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
 import net.jqwik.api.Combinators;
@@ -65,6 +66,11 @@ class RandomParityTest {
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
   void compaction(@ForAll("compactions") KvCompactionCases.Case each) {
     compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void rejection(@ForAll long seed) {
+    compare(RejectionVerifyCases.random(new SplittableRandom(seed)));
   }
 
   private static void compare(OperatorCase each) {

@@ -73,7 +73,10 @@ class ZeroAllocationTest {
             TreeTopologyCases.small(),
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
-            TreeFromMaskCases.small())) {
+            TreeFromMaskCases.small(),
+            PackBitsCases.small(),
+            RejectionVerifyCases.small(),
+            SeededCoinsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
         cases.add(trees.get(i));
       }

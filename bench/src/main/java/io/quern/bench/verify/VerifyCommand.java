@@ -49,6 +49,7 @@ public final class VerifyCommand implements Command {
     ops.add(DynamicTreeGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new PackBitsGolden());
     ops.add(new VerifyTreeGreedyGolden());
     ops.add(new TreeVerifyPathsGolden());
     ops.add(new TreeSamplingTargetOnlyGolden());

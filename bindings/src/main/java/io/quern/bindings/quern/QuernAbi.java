@@ -1202,6 +1202,154 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_BITS_LITTLE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_LITTLE = 0
+     * }
+     */
+    public static int QUERN_BITS_LITTLE() {
+        return QUERN_BITS_LITTLE;
+    }
+    private static final int QUERN_BITS_BIG = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_BIG = 1
+     * }
+     */
+    public static int QUERN_BITS_BIG() {
+        return QUERN_BITS_BIG;
+    }
+
+    private static class quern_pack_bits_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits_prepare$descriptor() {
+        return quern_pack_bits_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_pack_bits_prepare$handle() {
+        return quern_pack_bits_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_pack_bits_prepare$address() {
+        return quern_pack_bits_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_pack_bits_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_pack_bits_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_pack_bits {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits$descriptor() {
+        return quern_pack_bits.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_pack_bits$handle() {
+        return quern_pack_bits.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_pack_bits$address() {
+        return quern_pack_bits.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_pack_bits(MemorySegment desc, int device, MemorySegment x, MemorySegment offsets, MemorySegment out, MemorySegment out_offsets, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_pack_bits.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits", desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
     /**
      * {@snippet lang=c :

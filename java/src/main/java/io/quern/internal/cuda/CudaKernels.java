@@ -17,6 +17,7 @@ final class CudaKernels {
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
+          CudaPackBits::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
           CudaSeededCoins::prepare,

@@ -14,6 +14,7 @@ package io.quern.internal.kernel;
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param packBits kernels of {@code PackBits}
  * @param treeVerify kernels of {@code TreeVerify}
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
@@ -31,6 +32,7 @@ public record KernelSet(
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
     TreeFromMaskKernel.Factory treeFromMask,
+    PackBitsKernel.Factory packBits,
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
     SeededCoinsKernel.Factory seededCoins,

@@ -13,6 +13,7 @@ public enum Operator {
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
+  PACK_BITS("PackBits"),
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
   SEEDED_COINS("SeededCoins"),

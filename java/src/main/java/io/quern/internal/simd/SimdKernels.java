@@ -22,6 +22,7 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdPackBits(spec),
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
         (device, out) -> CoinTask::run,
