@@ -72,7 +72,6 @@ class MisuseTest {
     calls.addAll(embeddings());
     calls.addAll(ScatterRowsCases.misuses());
     calls.addAll(KvCompactionCases.misuses());
-    calls.addAll(rows());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());

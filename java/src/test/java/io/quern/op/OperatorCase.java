@@ -17,9 +17,6 @@ public interface OperatorCase {
     cases.addAll(EmbeddingBagCases.small());
     cases.addAll(ScatterRowsCases.small());
     cases.addAll(KvCompactionCases.small());
-    cases.addAll(TopKCases.small());
-    cases.addAll(SampleRowsCases.small());
-    cases.addAll(BeamExpandCases.small());
     cases.addAll(TreeTopologyCases.small());
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());

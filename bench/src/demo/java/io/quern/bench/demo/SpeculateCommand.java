@@ -15,7 +15,7 @@ import java.util.List;
 /** Speculative decoding of a real text, from the draft tree to the compacted cache. */
 public final class SpeculateCommand implements Command {
   private static final Option TOKENS =
-      new Option("--tokens", "N", "tokens that each request generates, 1 to 1000 (default 100)");
+      new Option("--tokens", "N", "tokens that each request generates, 1 to 1000 (default 50)");
 
   @Override
   public String name() {
@@ -66,7 +66,7 @@ public final class SpeculateCommand implements Command {
               .mapToInt(Math::toIntExact)
               .toArray();
       progress.step("learning " + text.length + " tokens");
-      int tokens = arguments.integer(TOKENS, 100, 1, 1000);
+      int tokens = arguments.integer(TOKENS, 50, 1, 1000);
       SpeculationTable table = SpeculationTable.of(text, tokens, progress);
       devices.all().forEach(table::run);
       return table.print(terminal.out()) ? Outcome.OK : Outcome.FAILED;
