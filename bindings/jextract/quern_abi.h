@@ -3,5 +3,6 @@
 #include "quern/gather.h"
 #include "quern/quern.h"
 #include "quern/rejection.h"
+#include "quern/rows.h"
 #include "quern/tree.h"
 #include "quern/verify.h"

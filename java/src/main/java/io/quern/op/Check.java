@@ -149,6 +149,23 @@ final class Check {
     };
   }
 
+  /** How many elements of a row are kept. */
+  static void keep(long k, long dim) {
+    if (k < 0 || k > dim) {
+      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
+    }
+  }
+
+  /** An output [rows, k]. */
+  static void ranked(
+      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
+    operand(op, operand, out, dtype, device);
+    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
+      shape(op, operand, out, Shape.of(rows, k));
+    }
+    writable(op, operand, out);
+  }
+
   static DType floating(String what, DType dtype) {
     if (!Objects.requireNonNull(dtype, what).isFloat()) {
       throw new IllegalArgumentException(what + " is " + dtype + ", expected F32, F16 or BF16");

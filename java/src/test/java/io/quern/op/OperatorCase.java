@@ -21,8 +21,13 @@ public interface OperatorCase {
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(PackBitsCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
+    cases.addAll(TopKCases.small());
+    cases.addAll(SampleRowsCases.small());
+    cases.addAll(BeamExpandCases.small());
+    cases.addAll(SeededCoinsCases.small());
     return cases;
   }
 

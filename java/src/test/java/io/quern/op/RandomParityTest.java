@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
 import net.jqwik.api.Combinators;
@@ -58,13 +59,13 @@ class RandomParityTest {
   }
 
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
-  void scatter(@ForAll("scatters") ScatterRowsCases.Case each) {
-    compare(each);
-  }
-
-  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
-  void compaction(@ForAll("compactions") KvCompactionCases.Case each) {
-    compare(each);
+    void scatter(@ForAll("scatters") ScatterRowsCases.Case each) {,
+    compare(each);,
+    },
+    @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE),
+    void compaction(@ForAll("compactions") KvCompactionCases.Case each) {,
+    void rejection(@ForAll long seed) {,
+    compare(RejectionVerifyCases.random(new SplittableRandom(seed)));,
   }
 
   private static void compare(OperatorCase each) {

@@ -66,11 +66,21 @@ class ZeroAllocationTest {
             TreeTopologyCases.small(),
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
-            TreeFromMaskCases.small())) {
+            TreeFromMaskCases.small(),
+            PackBitsCases.small(),
+            RejectionVerifyCases.small(),
+            SeededCoinsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
         cases.add(trees.get(i));
       }
     }
+    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
+    SampleRowsCases.small().stream()
+        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+        .forEach(cases::add);
+    BeamExpandCases.small().stream()
+        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+        .forEach(cases::add);
     return cases;
   }
 

@@ -31,10 +31,6 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
-
-  private static List<GoldenOp> all() {
-    List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
     ops.add(new KvCompactPathGolden());
@@ -44,6 +40,7 @@ public final class VerifyCommand implements Command {
     ops.add(DynamicTreeGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new PackBitsGolden());
     ops.add(new VerifyTreeGreedyGolden());
     ops.add(new TreeVerifyPathsGolden());
     ops.add(new TreeSamplingTargetOnlyGolden());
@@ -54,6 +51,11 @@ public final class VerifyCommand implements Command {
     ops.add(StochasticPathsGolden.lantern());
     ops.add(new KSeqGolden());
     ops.add(new SeededCoinsGolden());
+    ops.add(new SampleWithoutReplacementGolden());
+    ops.add(new StochasticBeamSearchGolden());
+    ops.add(new NudgeThresholdGolden());
+    ops.add(new SuperposeEmbeddingGolden());
+    ops.add(new SuperposedStepGolden());
     return ops;
   }
 

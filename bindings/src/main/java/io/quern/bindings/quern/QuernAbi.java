@@ -68,6 +68,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_REJECTION_MAX_GREEDY_WIDTH() {
         return QUERN_REJECTION_MAX_GREEDY_WIDTH;
     }
+    private static final int QUERN_MAX_BEAMS = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_BEAMS 1024
+     * }
+     */
+    public static int QUERN_MAX_BEAMS() {
+        return QUERN_MAX_BEAMS;
+    }
     private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
     /**
      * {@snippet lang=c :
@@ -1193,6 +1202,154 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_BITS_LITTLE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_LITTLE = 0
+     * }
+     */
+    public static int QUERN_BITS_LITTLE() {
+        return QUERN_BITS_LITTLE;
+    }
+    private static final int QUERN_BITS_BIG = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_BIG = 1
+     * }
+     */
+    public static int QUERN_BITS_BIG() {
+        return QUERN_BITS_BIG;
+    }
+
+    private static class quern_pack_bits_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits_prepare$descriptor() {
+        return quern_pack_bits_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_pack_bits_prepare$handle() {
+        return quern_pack_bits_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_pack_bits_prepare$address() {
+        return quern_pack_bits_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_pack_bits_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_pack_bits_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_pack_bits {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits$descriptor() {
+        return quern_pack_bits.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_pack_bits$handle() {
+        return quern_pack_bits.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_pack_bits$address() {
+        return quern_pack_bits.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_pack_bits(MemorySegment desc, int device, MemorySegment x, MemorySegment offsets, MemorySegment out, MemorySegment out_offsets, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_pack_bits.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits", desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
     /**
      * {@snippet lang=c :
@@ -2227,6 +2384,420 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_seeded_coins", desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_top_k_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_top_k_prepare$descriptor() {
+        return quern_top_k_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_top_k_prepare$handle() {
+        return quern_top_k_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_top_k_prepare$address() {
+        return quern_top_k_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_top_k_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_top_k_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_top_k_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_top_k {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_top_k$descriptor() {
+        return quern_top_k.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_top_k$handle() {
+        return quern_top_k.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_top_k$address() {
+        return quern_top_k.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_top_k(MemorySegment desc, int device, MemorySegment x, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_top_k.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_top_k", desc, device, x, values, indices, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, values, indices, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_sample_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_sample_rows_prepare$descriptor() {
+        return quern_sample_rows_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_sample_rows_prepare$handle() {
+        return quern_sample_rows_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_sample_rows_prepare$address() {
+        return quern_sample_rows_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_sample_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_sample_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_sample_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_sample_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_sample_rows$descriptor() {
+        return quern_sample_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_sample_rows$handle() {
+        return quern_sample_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_sample_rows$address() {
+        return quern_sample_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_sample_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment uniforms, MemorySegment seeds, MemorySegment positions, MemorySegment scores, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_sample_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_sample_rows", desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_BEAM_SUM = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BEAM_SUM = 0
+     * }
+     */
+    public static int QUERN_BEAM_SUM() {
+        return QUERN_BEAM_SUM;
+    }
+    private static final int QUERN_BEAM_STOCHASTIC = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BEAM_STOCHASTIC = 1
+     * }
+     */
+    public static int QUERN_BEAM_STOCHASTIC() {
+        return QUERN_BEAM_STOCHASTIC;
+    }
+
+    private static class quern_beam_expand_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_beam_expand_prepare$descriptor() {
+        return quern_beam_expand_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_beam_expand_prepare$handle() {
+        return quern_beam_expand_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_beam_expand_prepare$address() {
+        return quern_beam_expand_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_beam_expand_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_beam_expand_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_beam_expand_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_beam_expand {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_beam_expand$descriptor() {
+        return quern_beam_expand.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_beam_expand$handle() {
+        return quern_beam_expand.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_beam_expand$address() {
+        return quern_beam_expand.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_beam_expand(MemorySegment desc, int device, MemorySegment tokens, MemorySegment inputs, MemorySegment noisy, MemorySegment bias, MemorySegment scores, MemorySegment perturbed, MemorySegment out_parents, MemorySegment out_tokens, MemorySegment out_scores, MemorySegment out_perturbed, MemorySegment out_weights, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_beam_expand.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_beam_expand", desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

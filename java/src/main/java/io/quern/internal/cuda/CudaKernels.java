@@ -14,9 +14,13 @@ final class CudaKernels {
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
+          CudaPackBits::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
-          CudaSeededCoins::prepare);
+          CudaSeededCoins::prepare,
+          CudaTopK::prepare,
+          CudaSampleRows::prepare,
+          CudaBeamExpand::prepare);
 
   private CudaKernels() {}
 

@@ -10,9 +10,13 @@ public enum Operator {
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
+  PACK_BITS("PackBits"),
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
-  SEEDED_COINS("SeededCoins");
+  SEEDED_COINS("SeededCoins"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand");
 
   private final String className;
 

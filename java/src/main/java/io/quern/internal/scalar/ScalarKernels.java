@@ -18,8 +18,12 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
         (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarPackBits(spec),
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec));
   }
 }

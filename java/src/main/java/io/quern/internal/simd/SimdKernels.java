@@ -18,8 +18,12 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdPackBits(spec),
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec));
   }
 }
