@@ -6,7 +6,13 @@ import io.quern.internal.kernel.KernelSet;
 final class CudaKernels {
   private static final KernelSet ALL =
       new KernelSet(
-          CudaEmbeddingGather::prepare, CudaEmbeddingBag::prepare, CudaTreeVerify::prepare);
+          CudaEmbeddingGather::prepare,
+          CudaEmbeddingBag::prepare,
+          CudaTreeTopology::prepare,
+          CudaTreeMask::prepare,
+          CudaDynamicTree::prepare,
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare);
 
   private CudaKernels() {}
 

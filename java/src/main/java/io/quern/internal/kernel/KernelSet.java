@@ -5,9 +5,17 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param treeTopology kernels of {@code TreeTopology}
+ * @param treeMask kernels of {@code TreeMask}
+ * @param dynamicTree kernels of {@code DynamicTree}
+ * @param treeFromMask kernels of {@code TreeFromMask}
  * @param treeVerify kernels of {@code TreeVerify}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    TreeTopologyKernel.Factory treeTopology,
+    TreeMaskKernel.Factory treeMask,
+    DynamicTreeKernel.Factory dynamicTree,
+    TreeFromMaskKernel.Factory treeFromMask,
     TreeVerifyKernel.Factory treeVerify) {}

@@ -11,6 +11,10 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
         (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarTreeTopology(spec),
+        (device, spec) -> new ScalarTreeMask(spec),
+        (device, spec) -> new ScalarDynamicTree(spec),
+        (device, spec) -> new ScalarTreeFromMask(spec),
         (device, spec) -> new ScalarTreeVerify(spec));
   }
 }

@@ -11,6 +11,10 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
         (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdTreeTopology(spec),
+        (device, spec) -> new SimdTreeMask(spec),
+        (device, spec) -> new SimdDynamicTree(spec),
+        (device, spec) -> new SimdTreeFromMask(spec),
         (device, spec) -> new SimdTreeVerify(spec));
   }
 }
