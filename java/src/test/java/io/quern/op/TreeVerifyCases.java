@@ -502,7 +502,7 @@ public final class TreeVerifyCases {
               "target",
               spec.dtype(),
               spec.targetShape(nodes.size()),
-              encode(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
+              bytes(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
     }
 
     private Buffer floats(String operand, float[] values) {
@@ -511,7 +511,7 @@ public final class TreeVerifyCases {
       }
       long[] bits = new long[values.length];
       Arrays.setAll(bits, i -> Float.floatToRawIntBits(values[i]));
-      return input(operand, DType.F32, Shape.of(bits.length), encode(DType.I32, bits));
+      return input(operand, DType.F32, Shape.of(bits.length), bytes(DType.I32, bits));
     }
 
     @Override

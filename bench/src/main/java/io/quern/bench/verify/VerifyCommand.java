@@ -36,7 +36,14 @@ public final class VerifyCommand implements Command {
               new EmbeddingBagGolden(),
               new VerifyTreeGreedyGolden(),
               new TreeVerifyPathsGolden(),
-              new TreeSamplingTargetOnlyGolden())
+              new TreeSamplingTargetOnlyGolden(),
+              new ChainGolden(),
+              new RecursiveRejectionGolden(),
+              new SequoiaVerifyGolden(),
+              StochasticPathsGolden.eagle(),
+              StochasticPathsGolden.lantern(),
+              new KSeqGolden(),
+              new SeededCoinsGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override

@@ -12,7 +12,9 @@ final class CudaKernels {
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
-          CudaTreeVerify::prepare);
+          CudaTreeVerify::prepare,
+          CudaRejectionVerify::prepare,
+          CudaSeededCoins::prepare);
 
   private CudaKernels() {}
 

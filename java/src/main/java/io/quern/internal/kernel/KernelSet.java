@@ -10,6 +10,8 @@ package io.quern.internal.kernel;
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
  * @param treeVerify kernels of {@code TreeVerify}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -18,4 +20,6 @@ public record KernelSet(
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
     TreeFromMaskKernel.Factory treeFromMask,
-    TreeVerifyKernel.Factory treeVerify) {}
+    TreeVerifyKernel.Factory treeVerify,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins) {}

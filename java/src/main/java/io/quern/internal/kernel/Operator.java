@@ -8,7 +8,9 @@ public enum Operator {
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
-  TREE_VERIFY("TreeVerify");
+  TREE_VERIFY("TreeVerify"),
+  REJECTION_VERIFY("RejectionVerify"),
+  SEEDED_COINS("SeededCoins");
 
   private final String className;
 

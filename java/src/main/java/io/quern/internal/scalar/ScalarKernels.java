@@ -1,5 +1,6 @@
 package io.quern.internal.scalar;
 
+import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.kernel.KernelSet;
 
 /** The specification: plain loops, in canonical order. */
@@ -15,6 +16,8 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
         (device, spec) -> new ScalarTreeFromMask(spec),
-        (device, spec) -> new ScalarTreeVerify(spec));
+        (device, spec) -> new ScalarTreeVerify(spec),
+        (device, spec) -> new ScalarRejectionVerify(spec),
+        (device, out) -> CoinTask::run);
   }
 }

@@ -1,5 +1,6 @@
 package io.quern.internal.simd;
 
+import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.kernel.KernelSet;
 
 /** The Vector API twins. */
@@ -15,6 +16,8 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
-        (device, spec) -> new SimdTreeVerify(spec));
+        (device, spec) -> new SimdTreeVerify(spec),
+        (device, spec) -> new SimdRejectionVerify(spec),
+        (device, out) -> CoinTask::run);
   }
 }
