@@ -43,7 +43,12 @@ public final class VerifyCommand implements Command {
               StochasticPathsGolden.eagle(),
               StochasticPathsGolden.lantern(),
               new KSeqGolden(),
-              new SeededCoinsGolden())
+              new SeededCoinsGolden(),
+              Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden()),
+              TreeMaskGolden.all().stream(),
+              Stream.of(DynamicTreeGolden.ofEagle(), DynamicTreeGolden.ofSglang()),
+              Stream.of(TreeFromMaskGolden.ofSglang(), TreeFromMaskGolden.ofTensorRt()),
+              .flatMap(ops -> ops))
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override
