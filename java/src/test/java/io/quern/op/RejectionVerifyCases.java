@@ -372,7 +372,7 @@ public final class RejectionVerifyCases {
           operand,
           dtype,
           Shape.of(values.length, vocab),
-          i -> encode(dtype, values[i / vocab][i % vocab]));
+          i -> RejectionVerifyCases.encode(dtype, values[i / vocab][i % vocab]));
     }
 
     /** An input of bits by index; a matrix is a view where the case is strided. */
