@@ -72,6 +72,7 @@ class MisuseTest {
     calls.addAll(embeddings());
     calls.addAll(ScatterRowsCases.misuses());
     calls.addAll(KvCompactionCases.misuses());
+    calls.addAll(TreeVerifyCases.misuseCalls());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());

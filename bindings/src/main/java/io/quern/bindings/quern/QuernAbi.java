@@ -77,23 +77,23 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_BEAMS() {
         return QUERN_MAX_BEAMS;
     }
-    private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
+    private static final int QUERN_MAX_VERIFY_PATHS = (int)2048L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_PATHS 2048
+     * #define QUERN_MAX_VERIFY_PATHS 2048
      * }
      */
-    public static int QUERN_VERIFY_MAX_PATHS() {
-        return QUERN_VERIFY_MAX_PATHS;
+    public static int QUERN_MAX_VERIFY_PATHS() {
+        return QUERN_MAX_VERIFY_PATHS;
     }
-    private static final int QUERN_VERIFY_MAX_VOCAB = (int)4194304L;
+    private static final int QUERN_MAX_VERIFY_VOCAB = (int)4194304L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_VOCAB 4194304
+     * #define QUERN_MAX_VERIFY_VOCAB 4194304
      * }
      */
-    public static int QUERN_VERIFY_MAX_VOCAB() {
-        return QUERN_VERIFY_MAX_VOCAB;
+    public static int QUERN_MAX_VERIFY_VOCAB() {
+        return QUERN_MAX_VERIFY_VOCAB;
     }
     private static final int QUERN_OK = (int)0L;
     /**
@@ -2982,32 +2982,32 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_VERIFY_TARGET_ONLY() {
         return QUERN_VERIFY_TARGET_ONLY;
     }
-    private static final int QUERN_VERIFY_LOGITS = (int)0L;
+    private static final int QUERN_TARGET_LOGITS = (int)0L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_LOGITS = 0
+     * enum <anonymous>.QUERN_TARGET_LOGITS = 0
      * }
      */
-    public static int QUERN_VERIFY_LOGITS() {
-        return QUERN_VERIFY_LOGITS;
+    public static int QUERN_TARGET_LOGITS() {
+        return QUERN_TARGET_LOGITS;
     }
-    private static final int QUERN_VERIFY_PROBABILITIES = (int)1L;
+    private static final int QUERN_TARGET_PROBABILITIES = (int)1L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_PROBABILITIES = 1
+     * enum <anonymous>.QUERN_TARGET_PROBABILITIES = 1
      * }
      */
-    public static int QUERN_VERIFY_PROBABILITIES() {
-        return QUERN_VERIFY_PROBABILITIES;
+    public static int QUERN_TARGET_PROBABILITIES() {
+        return QUERN_TARGET_PROBABILITIES;
     }
-    private static final int QUERN_VERIFY_IDS = (int)2L;
+    private static final int QUERN_TARGET_IDS = (int)2L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_IDS = 2
+     * enum <anonymous>.QUERN_TARGET_IDS = 2
      * }
      */
-    public static int QUERN_VERIFY_IDS() {
-        return QUERN_VERIFY_IDS;
+    public static int QUERN_TARGET_IDS() {
+        return QUERN_TARGET_IDS;
     }
 
     private static class quern_tree_verify_prepare {
