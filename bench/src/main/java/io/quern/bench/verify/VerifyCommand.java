@@ -31,25 +31,46 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(
-              new EmbeddingGatherGolden(),
-              new EmbeddingBagGolden(),
-              new VerifyTreeGreedyGolden(),
-              new TreeVerifyPathsGolden(),
-              new TreeSamplingTargetOnlyGolden(),
-              new ChainGolden(),
-              new RecursiveRejectionGolden(),
-              new SequoiaVerifyGolden(),
-              StochasticPathsGolden.eagle(),
-              StochasticPathsGolden.lantern(),
-              new KSeqGolden(),
-              new SeededCoinsGolden(),
-              Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden()),
-              TreeMaskGolden.all().stream(),
-              Stream.of(DynamicTreeGolden.ofEagle(), DynamicTreeGolden.ofSglang()),
-              Stream.of(TreeFromMaskGolden.ofSglang(), TreeFromMaskGolden.ofTensorRt()),
-              .flatMap(ops -> ops))
-          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
+    ops.add(new EmbeddingGatherGolden());
+    ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
+    ops.add(new SampleWithoutReplacementGolden());
+    ops.add(new StochasticBeamSearchGolden());
+    ops.add(new NudgeThresholdGolden());
+    ops.add(new SuperposeEmbeddingGolden());
+    ops.add(new SuperposedStepGolden());
+    ops.addAll(TreeMaskGolden.all());
+    ops.add(DynamicTreeGolden.ofEagle());
+    ops.add(DynamicTreeGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new PackBitsGolden());
+    ops.add(new VerifyTreeGreedyGolden());
+    ops.add(new TreeVerifyPathsGolden());
+    ops.add(new TreeSamplingTargetOnlyGolden());
+    ops.add(new ChainGolden());
+    ops.add(new RecursiveRejectionGolden());
+    ops.add(new SequoiaVerifyGolden());
+    ops.add(StochasticPathsGolden.eagle());
+    ops.add(StochasticPathsGolden.lantern());
+    ops.add(new KSeqGolden());
+    ops.add(new SeededCoinsGolden());
+    ops.add(new StaticTreeGolden());
+    ops.add(new TreeOrderGolden());
+    ops.add(new DySpecGolden(false));
+    ops.add(new DySpecGolden(true));
+    ops.add(new OptTreeGolden());
+    ops.add(new SequoiaTreeGolden());
+    ops.add(new PromptLookupGolden());
+    ops.add(new DdTreeGolden());
+    ops.add(new TokenRecyclingGolden());
+    return ops;
+  }
 
   @Override
   public String name() {

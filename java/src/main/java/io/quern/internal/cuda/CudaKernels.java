@@ -8,13 +8,20 @@ final class CudaKernels {
       new KernelSet(
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
+          CudaScatterRows::prepare,
+          CudaKvCompaction::prepare,
+          CudaTopK::prepare,
+          CudaSampleRows::prepare,
+          CudaBeamExpand::prepare,
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
+          CudaPackBits::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
-          CudaSeededCoins::prepare);
+          CudaSeededCoins::prepare,
+          CudaAdjacencyFill::prepare);
 
   private CudaKernels() {}
 

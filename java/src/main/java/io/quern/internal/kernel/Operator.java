@@ -4,13 +4,20 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  SCATTER_ROWS("ScatterRows"),
+  KV_COMPACTION("KvCompaction"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand"),
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
+  PACK_BITS("PackBits"),
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
-  SEEDED_COINS("SeededCoins");
+  SEEDED_COINS("SeededCoins"),
+  ADJACENCY_FILL("AdjacencyFill");
 
   private final String className;
 
