@@ -15,6 +15,12 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(TreeTopologyCases.small());
+    cases.addAll(TreeMaskCases.small());
+    cases.addAll(DynamicTreeCases.small());
+    cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(TreeVerifyCases.small());
+    cases.addAll(RejectionVerifyCases.small());
     cases.addAll(TopKCases.small());
     cases.addAll(SampleRowsCases.small());
     cases.addAll(BeamExpandCases.small());

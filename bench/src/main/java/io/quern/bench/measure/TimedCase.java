@@ -44,6 +44,7 @@ public record TimedCase(
     return Stream.of(
             GatherWorkload.cases(), // embedding_gather
             BagWorkload.cases(), // embedding_bag
+            VerifyWorkload.cases(), // tree_verify
             TopKWorkload.cases()) // top_k
         .flatMap(cases -> cases)
         .toList();

@@ -8,6 +8,13 @@ final class CudaKernels {
       new KernelSet(
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
+          CudaTreeTopology::prepare,
+          CudaTreeMask::prepare,
+          CudaDynamicTree::prepare,
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare,
+          CudaRejectionVerify::prepare,
+          CudaSeededCoins::prepare,
           CudaTopK::prepare,
           CudaSampleRows::prepare,
           CudaBeamExpand::prepare);

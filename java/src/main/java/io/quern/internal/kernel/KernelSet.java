@@ -5,6 +5,13 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param treeTopology kernels of {@code TreeTopology}
+ * @param treeMask kernels of {@code TreeMask}
+ * @param dynamicTree kernels of {@code DynamicTree}
+ * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param treeVerify kernels of {@code TreeVerify}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  * @param topK kernels of {@code TopK}
  * @param sampleRows kernels of {@code SampleRows}
  * @param beamExpand kernels of {@code BeamExpand}
@@ -12,6 +19,13 @@ package io.quern.internal.kernel;
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    TreeTopologyKernel.Factory treeTopology,
+    TreeMaskKernel.Factory treeMask,
+    DynamicTreeKernel.Factory dynamicTree,
+    TreeFromMaskKernel.Factory treeFromMask,
+    TreeVerifyKernel.Factory treeVerify,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins,
     TopKKernel.Factory topK,
     SampleRowsKernel.Factory sampleRows,
     BeamExpandKernel.Factory beamExpand) {}

@@ -4,6 +4,13 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  TREE_TOPOLOGY("TreeTopology"),
+  TREE_MASK("TreeMask"),
+  DYNAMIC_TREE("DynamicTree"),
+  TREE_FROM_MASK("TreeFromMask"),
+  TREE_VERIFY("TreeVerify"),
+  REJECTION_VERIFY("RejectionVerify"),
+  SEEDED_COINS("SeededCoins"),
   TOP_K("TopK"),
   SAMPLE_ROWS("SampleRows"),
   BEAM_EXPAND("BeamExpand");

@@ -1,5 +1,6 @@
 package io.quern.internal.scalar;
 
+import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.kernel.KernelSet;
 
 /** The specification: plain loops, in canonical order. */
@@ -11,6 +12,13 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
         (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarTreeTopology(spec),
+        (device, spec) -> new ScalarTreeMask(spec),
+        (device, spec) -> new ScalarDynamicTree(spec),
+        (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarTreeVerify(spec),
+        (device, spec) -> new ScalarRejectionVerify(spec),
+        (device, out) -> CoinTask::run,
         (device, spec) -> new ScalarTopK(spec),
         (device, spec) -> new ScalarSampleRows(spec),
         (device, spec) -> new ScalarBeamExpand(spec));
