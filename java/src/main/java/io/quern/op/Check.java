@@ -64,6 +64,19 @@ final class Check {
     }
   }
 
+  /** Scratch; absent where none is needed. */
+  static void workspace(String op, Buffer buffer, long bytes, Device device) {
+    if (buffer == null && bytes == 0) {
+      return;
+    }
+    operand(op, "workspace", buffer, DType.U8, device);
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
+      throw new IllegalArgumentException(
+          "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    writable(op, "workspace", buffer);
+  }
+
   static void writable(String op, String operand, Buffer buffer) {
     if (TypedMemory.of(buffer).isReadOnly()) {
       throw new IllegalArgumentException(op + ": " + operand + " is read-only");

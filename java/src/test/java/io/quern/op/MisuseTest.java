@@ -70,11 +70,16 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(ScatterRowsCases.misuses());
+    calls.addAll(KvCompactionCases.misuses());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
     calls.addAll(rows());
+    calls.addAll(RejectionVerifyCases.misuses());
+    calls.addAll(SeededCoinsCases.misuses());
+    calls.addAll(PackBitsCases.misuses());
     return calls;
   }
 
@@ -565,17 +570,19 @@ class MisuseTest {
    * What only memory of the host can be: read-only, on the heap, misaligned, and foreign to a GPU.
    */
   private static void hostOnly(List<Misuse> misuses, String name, Operand operand) {
-    misuses.add(
-        new Misuse(
-            "misaligned " + name,
-            in ->
-                HostBuffer.wrap(
-                    in.arena.allocate(operand.bytes() + 1, ALIGNMENT).asSlice(1),
-                    operand.dtype(),
-                    operand.shape()),
-            IllegalArgumentException.class,
-            "not aligned",
-            "" + operand.dtype()));
+    if (operand.dtype().byteSize() > 1) {
+      misuses.add(
+          new Misuse(
+              "misaligned " + name,
+              in ->
+                  HostBuffer.wrap(
+                      in.arena.allocate(operand.bytes() + 1, ALIGNMENT).asSlice(1),
+                      operand.dtype(),
+                      operand.shape()),
+              IllegalArgumentException.class,
+              "not aligned",
+              "" + operand.dtype()));
+    }
     misuses.add(
         new Misuse(
             name + " on the heap",

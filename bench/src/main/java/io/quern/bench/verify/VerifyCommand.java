@@ -31,17 +31,16 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
-
-  private static List<GoldenOp> all() {
-    List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
     ops.addAll(TreeMaskGolden.all());
     ops.add(DynamicTreeGolden.ofEagle());
     ops.add(DynamicTreeGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new PackBitsGolden());
     ops.add(new VerifyTreeGreedyGolden());
     ops.add(new TreeVerifyPathsGolden());
     ops.add(new TreeSamplingTargetOnlyGolden());

@@ -41,6 +41,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_TABLES() {
         return QUERN_MAX_TABLES;
     }
+    private static final int QUERN_MAX_CACHES = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_CACHES 256
+     * }
+     */
+    public static int QUERN_MAX_CACHES() {
+        return QUERN_MAX_CACHES;
+    }
     private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
     /**
      * {@snippet lang=c :
@@ -497,6 +506,1013 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_TREE_OK = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OK = 0
+     * }
+     */
+    public static int QUERN_TREE_OK() {
+        return QUERN_TREE_OK;
+    }
+    private static final int QUERN_TREE_OFFSETS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
+     * }
+     */
+    public static int QUERN_TREE_OFFSETS() {
+        return QUERN_TREE_OFFSETS;
+    }
+    private static final int QUERN_TREE_EMPTY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_EMPTY = 2
+     * }
+     */
+    public static int QUERN_TREE_EMPTY() {
+        return QUERN_TREE_EMPTY;
+    }
+    private static final int QUERN_TREE_ROOT = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_ROOT = 3
+     * }
+     */
+    public static int QUERN_TREE_ROOT() {
+        return QUERN_TREE_ROOT;
+    }
+    private static final int QUERN_TREE_PARENT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PARENT = 4
+     * }
+     */
+    public static int QUERN_TREE_PARENT() {
+        return QUERN_TREE_PARENT;
+    }
+    private static final int QUERN_TREE_LINK = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_LINK = 5
+     * }
+     */
+    public static int QUERN_TREE_LINK() {
+        return QUERN_TREE_LINK;
+    }
+    private static final int QUERN_TREE_CAPACITY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
+     * }
+     */
+    public static int QUERN_TREE_CAPACITY() {
+        return QUERN_TREE_CAPACITY;
+    }
+    private static final int QUERN_TREE_NAN = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_NAN = 7
+     * }
+     */
+    public static int QUERN_TREE_NAN() {
+        return QUERN_TREE_NAN;
+    }
+    private static final int QUERN_TREE_TOKEN = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_TOKEN = 8
+     * }
+     */
+    public static int QUERN_TREE_TOKEN() {
+        return QUERN_TREE_TOKEN;
+    }
+    private static final int QUERN_TREE_PREFIX = (int)9L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PREFIX = 9
+     * }
+     */
+    public static int QUERN_TREE_PREFIX() {
+        return QUERN_TREE_PREFIX;
+    }
+    private static final int QUERN_TREE_SELECTION = (int)10L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_SELECTION = 10
+     * }
+     */
+    public static int QUERN_TREE_SELECTION() {
+        return QUERN_TREE_SELECTION;
+    }
+    private static final int QUERN_TREE_MASK = (int)11L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_MASK = 11
+     * }
+     */
+    public static int QUERN_TREE_MASK() {
+        return QUERN_TREE_MASK;
+    }
+
+    private static class quern_tree_topology_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology_prepare$descriptor() {
+        return quern_tree_topology_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_topology_prepare$handle() {
+        return quern_tree_topology_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_topology_prepare$address() {
+        return quern_tree_topology_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_topology_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_topology_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_topology {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology$descriptor() {
+        return quern_tree_topology.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_topology$handle() {
+        return quern_tree_topology.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_topology$address() {
+        return quern_tree_topology.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_topology(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_topology.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology", desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_MASK_ONE_ZERO = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ONE_ZERO = 0
+     * }
+     */
+    public static int QUERN_MASK_ONE_ZERO() {
+        return QUERN_MASK_ONE_ZERO;
+    }
+    private static final int QUERN_MASK_ADDITIVE_INF = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_INF = 1
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_INF() {
+        return QUERN_MASK_ADDITIVE_INF;
+    }
+    private static final int QUERN_MASK_ADDITIVE_MIN = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_MIN = 2
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_MIN() {
+        return QUERN_MASK_ADDITIVE_MIN;
+    }
+    private static final int QUERN_MASK_BITS = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_BITS = 3
+     * }
+     */
+    public static int QUERN_MASK_BITS() {
+        return QUERN_MASK_BITS;
+    }
+    private static final int QUERN_MASK_FLAT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_FLAT = 4
+     * }
+     */
+    public static int QUERN_MASK_FLAT() {
+        return QUERN_MASK_FLAT;
+    }
+    private static final int QUERN_MASK_PACKED = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_PACKED = 5
+     * }
+     */
+    public static int QUERN_MASK_PACKED() {
+        return QUERN_MASK_PACKED;
+    }
+
+    private static class quern_tree_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask_prepare$descriptor() {
+        return quern_tree_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_mask_prepare$handle() {
+        return quern_tree_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_mask_prepare$address() {
+        return quern_tree_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask$descriptor() {
+        return quern_tree_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_mask$handle() {
+        return quern_tree_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_mask$address() {
+        return quern_tree_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_mask(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment out, MemorySegment indptr, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask", desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CANDIDATES_FROM_ONE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ONE = 0
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ONE() {
+        return QUERN_CANDIDATES_FROM_ONE;
+    }
+    private static final int QUERN_CANDIDATES_FROM_ZERO = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ZERO = 1
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ZERO() {
+        return QUERN_CANDIDATES_FROM_ZERO;
+    }
+
+    private static class quern_dynamic_tree_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree_prepare$descriptor() {
+        return quern_dynamic_tree_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree_prepare$handle() {
+        return quern_dynamic_tree_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree_prepare$address() {
+        return quern_dynamic_tree_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_dynamic_tree_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_dynamic_tree_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_dynamic_tree {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree$descriptor() {
+        return quern_dynamic_tree.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree$handle() {
+        return quern_dynamic_tree.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree$address() {
+        return quern_dynamic_tree.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_dynamic_tree(MemorySegment desc, int device, MemorySegment scores, MemorySegment selection, MemorySegment parent_list, MemorySegment prefix, MemorySegment selected, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_dynamic_tree.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree", desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask_prepare$descriptor() {
+        return quern_tree_from_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask_prepare$handle() {
+        return quern_tree_from_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask_prepare$address() {
+        return quern_tree_from_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_from_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_from_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask$descriptor() {
+        return quern_tree_from_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask$handle() {
+        return quern_tree_from_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask$address() {
+        return quern_tree_from_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_from_mask(MemorySegment desc, int device, MemorySegment mask, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_from_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_BITS_LITTLE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_LITTLE = 0
+     * }
+     */
+    public static int QUERN_BITS_LITTLE() {
+        return QUERN_BITS_LITTLE;
+    }
+    private static final int QUERN_BITS_BIG = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_BIG = 1
+     * }
+     */
+    public static int QUERN_BITS_BIG() {
+        return QUERN_BITS_BIG;
+    }
+
+    private static class quern_pack_bits_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits_prepare$descriptor() {
+        return quern_pack_bits_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_pack_bits_prepare$handle() {
+        return quern_pack_bits_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_pack_bits_prepare$address() {
+        return quern_pack_bits_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_pack_bits_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_pack_bits_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_pack_bits {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits$descriptor() {
+        return quern_pack_bits.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_pack_bits$handle() {
+        return quern_pack_bits.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_pack_bits$address() {
+        return quern_pack_bits.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_pack_bits(MemorySegment desc, int device, MemorySegment x, MemorySegment offsets, MemorySegment out, MemorySegment out_offsets, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_pack_bits.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits", desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_CONTIGUOUS = 0
+     * }
+     */
+    public static int QUERN_CACHE_CONTIGUOUS() {
+        return QUERN_CACHE_CONTIGUOUS;
+    }
+    private static final int QUERN_CACHE_SLOTS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_SLOTS = 1
+     * }
+     */
+    public static int QUERN_CACHE_SLOTS() {
+        return QUERN_CACHE_SLOTS;
+    }
+    private static final int QUERN_CACHE_TABLE = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_TABLE = 2
+     * }
+     */
+    public static int QUERN_CACHE_TABLE() {
+        return QUERN_CACHE_TABLE;
+    }
+
+    private static class quern_kv_compaction_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction_prepare$descriptor() {
+        return quern_kv_compaction_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction_prepare$handle() {
+        return quern_kv_compaction_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction_prepare$address() {
+        return quern_kv_compaction_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_kv_compaction_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_kv_compaction_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_kv_compaction {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction$descriptor() {
+        return quern_kv_compaction.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction$handle() {
+        return quern_kv_compaction.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction$address() {
+        return quern_kv_compaction.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_kv_compaction(MemorySegment desc, int device, MemorySegment path, MemorySegment counts, MemorySegment lengths, MemorySegment slots, MemorySegment offsets, MemorySegment table_rows, MemorySegment new_lengths, MemorySegment status, MemorySegment freed, MemorySegment freed_counts, MemorySegment evicted, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_kv_compaction.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction", desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 
     private static class quern_embedding_gather_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -842,6 +1858,162 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_embedding_bag", desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_SCATTER_SET = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_SET = 0
+     * }
+     */
+    public static int QUERN_SCATTER_SET() {
+        return QUERN_SCATTER_SET;
+    }
+    private static final int QUERN_SCATTER_ADD = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_ADD = 1
+     * }
+     */
+    public static int QUERN_SCATTER_ADD() {
+        return QUERN_SCATTER_ADD;
+    }
+    private static final int QUERN_SCATTER_MAX = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_MAX = 2
+     * }
+     */
+    public static int QUERN_SCATTER_MAX() {
+        return QUERN_SCATTER_MAX;
+    }
+
+    private static class quern_scatter_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows_prepare$descriptor() {
+        return quern_scatter_rows_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows_prepare$handle() {
+        return quern_scatter_rows_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows_prepare$address() {
+        return quern_scatter_rows_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_scatter_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_scatter_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_scatter_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows$descriptor() {
+        return quern_scatter_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows$handle() {
+        return quern_scatter_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows$address() {
+        return quern_scatter_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_scatter_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_scatter_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -1626,702 +2798,6 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_beam_expand", desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-    private static final int QUERN_TREE_OK = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OK = 0
-     * }
-     */
-    public static int QUERN_TREE_OK() {
-        return QUERN_TREE_OK;
-    }
-    private static final int QUERN_TREE_OFFSETS = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
-     * }
-     */
-    public static int QUERN_TREE_OFFSETS() {
-        return QUERN_TREE_OFFSETS;
-    }
-    private static final int QUERN_TREE_EMPTY = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_EMPTY = 2
-     * }
-     */
-    public static int QUERN_TREE_EMPTY() {
-        return QUERN_TREE_EMPTY;
-    }
-    private static final int QUERN_TREE_ROOT = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_ROOT = 3
-     * }
-     */
-    public static int QUERN_TREE_ROOT() {
-        return QUERN_TREE_ROOT;
-    }
-    private static final int QUERN_TREE_PARENT = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_PARENT = 4
-     * }
-     */
-    public static int QUERN_TREE_PARENT() {
-        return QUERN_TREE_PARENT;
-    }
-    private static final int QUERN_TREE_LINK = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_LINK = 5
-     * }
-     */
-    public static int QUERN_TREE_LINK() {
-        return QUERN_TREE_LINK;
-    }
-    private static final int QUERN_TREE_CAPACITY = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
-     * }
-     */
-    public static int QUERN_TREE_CAPACITY() {
-        return QUERN_TREE_CAPACITY;
-    }
-    private static final int QUERN_TREE_NAN = (int)7L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_NAN = 7
-     * }
-     */
-    public static int QUERN_TREE_NAN() {
-        return QUERN_TREE_NAN;
-    }
-    private static final int QUERN_TREE_TOKEN = (int)8L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_TOKEN = 8
-     * }
-     */
-    public static int QUERN_TREE_TOKEN() {
-        return QUERN_TREE_TOKEN;
-    }
-    private static final int QUERN_TREE_PREFIX = (int)9L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_PREFIX = 9
-     * }
-     */
-    public static int QUERN_TREE_PREFIX() {
-        return QUERN_TREE_PREFIX;
-    }
-    private static final int QUERN_TREE_SELECTION = (int)10L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_SELECTION = 10
-     * }
-     */
-    public static int QUERN_TREE_SELECTION() {
-        return QUERN_TREE_SELECTION;
-    }
-    private static final int QUERN_TREE_MASK = (int)11L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_MASK = 11
-     * }
-     */
-    public static int QUERN_TREE_MASK() {
-        return QUERN_TREE_MASK;
-    }
-
-    private static class quern_tree_topology_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_topology_prepare$descriptor() {
-        return quern_tree_topology_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_tree_topology_prepare$handle() {
-        return quern_tree_topology_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_tree_topology_prepare$address() {
-        return quern_tree_topology_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_tree_topology_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_topology_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_topology_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_topology {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_topology$descriptor() {
-        return quern_tree_topology.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_tree_topology$handle() {
-        return quern_tree_topology.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_tree_topology$address() {
-        return quern_tree_topology.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_tree_topology(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_topology.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_topology", desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-    private static final int QUERN_MASK_ONE_ZERO = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ONE_ZERO = 0
-     * }
-     */
-    public static int QUERN_MASK_ONE_ZERO() {
-        return QUERN_MASK_ONE_ZERO;
-    }
-    private static final int QUERN_MASK_ADDITIVE_INF = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ADDITIVE_INF = 1
-     * }
-     */
-    public static int QUERN_MASK_ADDITIVE_INF() {
-        return QUERN_MASK_ADDITIVE_INF;
-    }
-    private static final int QUERN_MASK_ADDITIVE_MIN = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ADDITIVE_MIN = 2
-     * }
-     */
-    public static int QUERN_MASK_ADDITIVE_MIN() {
-        return QUERN_MASK_ADDITIVE_MIN;
-    }
-    private static final int QUERN_MASK_BITS = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_BITS = 3
-     * }
-     */
-    public static int QUERN_MASK_BITS() {
-        return QUERN_MASK_BITS;
-    }
-    private static final int QUERN_MASK_FLAT = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_FLAT = 4
-     * }
-     */
-    public static int QUERN_MASK_FLAT() {
-        return QUERN_MASK_FLAT;
-    }
-    private static final int QUERN_MASK_PACKED = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_PACKED = 5
-     * }
-     */
-    public static int QUERN_MASK_PACKED() {
-        return QUERN_MASK_PACKED;
-    }
-
-    private static class quern_tree_mask_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_mask_prepare$descriptor() {
-        return quern_tree_mask_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_tree_mask_prepare$handle() {
-        return quern_tree_mask_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_tree_mask_prepare$address() {
-        return quern_tree_mask_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_tree_mask_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_mask_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_mask_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_mask {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_mask$descriptor() {
-        return quern_tree_mask.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_tree_mask$handle() {
-        return quern_tree_mask.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_tree_mask$address() {
-        return quern_tree_mask.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_tree_mask(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment out, MemorySegment indptr, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_mask.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_mask", desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-    private static final int QUERN_CANDIDATES_FROM_ONE = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_CANDIDATES_FROM_ONE = 0
-     * }
-     */
-    public static int QUERN_CANDIDATES_FROM_ONE() {
-        return QUERN_CANDIDATES_FROM_ONE;
-    }
-    private static final int QUERN_CANDIDATES_FROM_ZERO = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_CANDIDATES_FROM_ZERO = 1
-     * }
-     */
-    public static int QUERN_CANDIDATES_FROM_ZERO() {
-        return QUERN_CANDIDATES_FROM_ZERO;
-    }
-
-    private static class quern_dynamic_tree_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_dynamic_tree_prepare$descriptor() {
-        return quern_dynamic_tree_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_dynamic_tree_prepare$handle() {
-        return quern_dynamic_tree_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_dynamic_tree_prepare$address() {
-        return quern_dynamic_tree_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_dynamic_tree_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_dynamic_tree_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_dynamic_tree_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_dynamic_tree {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_dynamic_tree$descriptor() {
-        return quern_dynamic_tree.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_dynamic_tree$handle() {
-        return quern_dynamic_tree.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_dynamic_tree$address() {
-        return quern_dynamic_tree.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_dynamic_tree(MemorySegment desc, int device, MemorySegment scores, MemorySegment selection, MemorySegment parent_list, MemorySegment prefix, MemorySegment selected, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_dynamic_tree.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_dynamic_tree", desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_from_mask_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_from_mask_prepare$descriptor() {
-        return quern_tree_from_mask_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_tree_from_mask_prepare$handle() {
-        return quern_tree_from_mask_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_tree_from_mask_prepare$address() {
-        return quern_tree_from_mask_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_tree_from_mask_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_from_mask_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_from_mask_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_from_mask {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_from_mask$descriptor() {
-        return quern_tree_from_mask.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_tree_from_mask$handle() {
-        return quern_tree_from_mask.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_tree_from_mask$address() {
-        return quern_tree_from_mask.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_tree_from_mask(MemorySegment desc, int device, MemorySegment mask, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_from_mask.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -8,10 +8,13 @@ final class CudaKernels {
       new KernelSet(
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
+          CudaScatterRows::prepare,
+          CudaKvCompaction::prepare,
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
+          CudaPackBits::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
           CudaSeededCoins::prepare,

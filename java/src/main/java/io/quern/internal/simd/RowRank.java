@@ -147,7 +147,7 @@ final class RowRank {
   }
 
   private static boolean isBefore(float a, float b) {
-    return a > b || (b != b && a == a);
+    return a > b || (Float.isNaN(b) && !Float.isNaN(a));
   }
 
   /** Integers whose unsigned order, ascending, is that of the values. */
@@ -156,7 +156,7 @@ final class RowRank {
       float value = x[at + i];
       int bits = Float.floatToRawIntBits(value + 0.0f); // −0 becomes +0
       int ordered = bits ^ (~(bits >> 31) & 0x7fffffff);
-      keys[first + i] = value != value ? -1 : ordered;
+      keys[first + i] = Float.isNaN(value) ? -1 : ordered;
     }
   }
 
