@@ -59,13 +59,18 @@ class RandomParityTest {
   }
 
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
-    void scatter(@ForAll("scatters") ScatterRowsCases.Case each) {,
-    compare(each);,
-    },
-    @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE),
-    void compaction(@ForAll("compactions") KvCompactionCases.Case each) {,
-    void rejection(@ForAll long seed) {,
-    compare(RejectionVerifyCases.random(new SplittableRandom(seed)));,
+  void scatter(@ForAll("scatters") ScatterRowsCases.Case each) {
+    compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void compaction(@ForAll("compactions") KvCompactionCases.Case each) {
+    compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void rejection(@ForAll long seed) {
+    compare(RejectionVerifyCases.random(new SplittableRandom(seed)));
   }
 
   private static void compare(OperatorCase each) {

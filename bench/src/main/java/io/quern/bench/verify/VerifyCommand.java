@@ -31,6 +31,10 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
     ops.add(new KvCompactPathGolden());
