@@ -77,23 +77,23 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_BEAMS() {
         return QUERN_MAX_BEAMS;
     }
-    private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
+    private static final int QUERN_MAX_VERIFY_PATHS = (int)2048L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_PATHS 2048
+     * #define QUERN_MAX_VERIFY_PATHS 2048
      * }
      */
-    public static int QUERN_VERIFY_MAX_PATHS() {
-        return QUERN_VERIFY_MAX_PATHS;
+    public static int QUERN_MAX_VERIFY_PATHS() {
+        return QUERN_MAX_VERIFY_PATHS;
     }
-    private static final int QUERN_VERIFY_MAX_VOCAB = (int)4194304L;
+    private static final int QUERN_MAX_VERIFY_VOCAB = (int)4194304L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_VOCAB 4194304
+     * #define QUERN_MAX_VERIFY_VOCAB 4194304
      * }
      */
-    public static int QUERN_VERIFY_MAX_VOCAB() {
-        return QUERN_VERIFY_MAX_VOCAB;
+    public static int QUERN_MAX_VERIFY_VOCAB() {
+        return QUERN_MAX_VERIFY_VOCAB;
     }
     private static final int QUERN_OK = (int)0L;
     /**
@@ -2020,6 +2020,139 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class quern_adjacency_fill_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill_prepare$descriptor() {
+        return quern_adjacency_fill_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill_prepare$handle() {
+        return quern_adjacency_fill_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill_prepare$address() {
+        return quern_adjacency_fill_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_adjacency_fill_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_adjacency_fill_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_adjacency_fill {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill$descriptor() {
+        return quern_adjacency_fill.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill$handle() {
+        return quern_adjacency_fill.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill$address() {
+        return quern_adjacency_fill.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_adjacency_fill(MemorySegment desc, int device, MemorySegment adjacency, MemorySegment roots, MemorySegment parent, MemorySegment rank, MemorySegment offsets, MemorySegment tokens, MemorySegment status, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_adjacency_fill.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill", desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
     /**
      * {@snippet lang=c :
@@ -2849,32 +2982,32 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_VERIFY_TARGET_ONLY() {
         return QUERN_VERIFY_TARGET_ONLY;
     }
-    private static final int QUERN_VERIFY_LOGITS = (int)0L;
+    private static final int QUERN_TARGET_LOGITS = (int)0L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_LOGITS = 0
+     * enum <anonymous>.QUERN_TARGET_LOGITS = 0
      * }
      */
-    public static int QUERN_VERIFY_LOGITS() {
-        return QUERN_VERIFY_LOGITS;
+    public static int QUERN_TARGET_LOGITS() {
+        return QUERN_TARGET_LOGITS;
     }
-    private static final int QUERN_VERIFY_PROBABILITIES = (int)1L;
+    private static final int QUERN_TARGET_PROBABILITIES = (int)1L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_PROBABILITIES = 1
+     * enum <anonymous>.QUERN_TARGET_PROBABILITIES = 1
      * }
      */
-    public static int QUERN_VERIFY_PROBABILITIES() {
-        return QUERN_VERIFY_PROBABILITIES;
+    public static int QUERN_TARGET_PROBABILITIES() {
+        return QUERN_TARGET_PROBABILITIES;
     }
-    private static final int QUERN_VERIFY_IDS = (int)2L;
+    private static final int QUERN_TARGET_IDS = (int)2L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_IDS = 2
+     * enum <anonymous>.QUERN_TARGET_IDS = 2
      * }
      */
-    public static int QUERN_VERIFY_IDS() {
-        return QUERN_VERIFY_IDS;
+    public static int QUERN_TARGET_IDS() {
+        return QUERN_TARGET_IDS;
     }
 
     private static class quern_tree_verify_prepare {
