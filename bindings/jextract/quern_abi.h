@@ -1,4 +1,5 @@
 /* jextract input for io.quern.bindings.quern.QuernAbi: every header of Quern's C ABI. */
 #include "quern/gather.h"
+#include "quern/pooling.h"
 #include "quern/quern.h"
 #include "quern/tree.h"

@@ -56,6 +56,27 @@ final class Check {
     }
   }
 
+  /** Offsets of a ragged batch: at least one. */
+  static void offsets(String op, Buffer buffer) {
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) == 0) {
+      throw new IllegalArgumentException(
+          "%s: offsets has shape %s, expected [sequences + 1]".formatted(op, buffer.shape()));
+    }
+  }
+
+  /** Scratch; absent where none is needed. */
+  static void workspace(String op, Buffer buffer, long bytes, Device device) {
+    if (buffer == null && bytes == 0) {
+      return;
+    }
+    operand(op, "workspace", buffer, DType.U8, device);
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
+      throw new IllegalArgumentException(
+          "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    writable(op, "workspace", buffer);
+  }
+
   static void writable(String op, String operand, Buffer buffer) {
     if (TypedMemory.of(buffer).isReadOnly()) {
       throw new IllegalArgumentException(op + ": " + operand + " is read-only");

@@ -15,6 +15,12 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(SegmentReduceCases.small());
+    cases.addAll(SegmentBroadcastCases.small());
+    cases.addAll(SegmentMaxCases.small());
+    cases.addAll(WindowPoolCases.small());
+    cases.addAll(PonetSegmentsCases.small());
+    cases.addAll(PonetPoolingCases.small());
     return cases;
   }
 

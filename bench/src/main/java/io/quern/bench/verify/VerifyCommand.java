@@ -31,7 +31,14 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(new EmbeddingGatherGolden(), new EmbeddingBagGolden())
+      Stream.of(
+              new EmbeddingGatherGolden(),
+              new EmbeddingBagGolden(),
+              new SegmentReduceGolden(),
+              new PonetSegmentMaxGolden(),
+              new PonetWindowMaxGolden(),
+              new PonetSegmentIndexGolden(),
+              new PonetMixGolden())
           .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
 
   @Override

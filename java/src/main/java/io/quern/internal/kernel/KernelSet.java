@@ -5,6 +5,19 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param segmentReduce kernels of {@code SegmentReduce}: those of {@code EmbeddingBag}, without ids
+ * @param segmentBroadcast kernels of {@code SegmentBroadcast}: those of {@code EmbeddingGather}
+ * @param segmentMax kernels of {@code SegmentMax}
+ * @param windowPool kernels of {@code WindowPool}
+ * @param ponetSegments kernels of {@code PonetSegments}
+ * @param ponetPooling kernels of {@code PonetPooling}
  */
 public record KernelSet(
-    EmbeddingGatherKernel.Factory embeddingGather, EmbeddingBagKernel.Factory embeddingBag) {}
+    EmbeddingGatherKernel.Factory embeddingGather,
+    EmbeddingBagKernel.Factory embeddingBag,
+    EmbeddingBagKernel.Factory segmentReduce,
+    EmbeddingGatherKernel.Factory segmentBroadcast,
+    SegmentMaxKernel.Factory segmentMax,
+    WindowPoolKernel.Factory windowPool,
+    PonetSegmentsKernel.Factory ponetSegments,
+    PonetPoolingKernel.Factory ponetPooling) {}

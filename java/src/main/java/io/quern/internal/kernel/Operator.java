@@ -3,7 +3,14 @@ package io.quern.internal.kernel;
 /** The operators, for reports of bad data. A GPU's error record has the ordinal. */
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
-  EMBEDDING_BAG("EmbeddingBag");
+  EMBEDDING_BAG("EmbeddingBag"),
+  SEGMENT_REDUCE("SegmentReduce"),
+  SEGMENT_BROADCAST("SegmentBroadcast"),
+  SEGMENT_MAX("SegmentMax"),
+  WINDOW_POOL("WindowPool"),
+  PONET_SEGMENTS("PonetSegments"),
+  PONET_POOLING("PonetPooling"),
+  PONET_MIXER("PonetMixer");
 
   private final String className;
 

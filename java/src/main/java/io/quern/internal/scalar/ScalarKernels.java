@@ -1,6 +1,8 @@
 package io.quern.internal.scalar;
 
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.kernel.KernelSet;
+import io.quern.internal.kernel.Operator;
 
 /** The specification: plain loops, in canonical order. */
 public final class ScalarKernels {
@@ -9,7 +11,13 @@ public final class ScalarKernels {
   /** All of them. */
   public static KernelSet all() {
     return new KernelSet(
-        (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec));
+        (device, spec) -> new ScalarEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
+        (device, spec) -> new ScalarEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new ScalarEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
+        (device, spec) -> new ScalarEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
+        (device, spec) -> new ScalarSegmentMax(spec),
+        (device, spec) -> new ScalarWindowPool(spec),
+        (device, spec) -> new HostPonetSegments(spec),
+        ScalarPonetPooling::new);
   }
 }

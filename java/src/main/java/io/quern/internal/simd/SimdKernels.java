@@ -1,6 +1,8 @@
 package io.quern.internal.simd;
 
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.kernel.KernelSet;
+import io.quern.internal.kernel.Operator;
 
 /** The Vector API twins. */
 public final class SimdKernels {
@@ -9,7 +11,13 @@ public final class SimdKernels {
   /** All of them. */
   public static KernelSet all() {
     return new KernelSet(
-        (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec));
+        (device, spec) -> new SimdEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
+        (device, spec) -> new SimdEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new SimdEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
+        (device, spec) -> new SimdEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
+        (device, spec) -> new SimdSegmentMax(spec),
+        (device, spec) -> new SimdWindowPool(spec),
+        (device, spec) -> new HostPonetSegments(spec),
+        SimdPonetPooling::new);
   }
 }
