@@ -9,6 +9,8 @@ import java.util.Objects;
 
 /** The checks that every operator makes of its operands before anything is launched. */
 final class Check {
+  private static final int WORKSPACE_ALIGNMENT = 16;
+
   private Check() {}
 
   /** An operand of any shape. */
@@ -73,6 +75,11 @@ final class Check {
     if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
       throw new IllegalArgumentException(
           "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    if (TypedMemory.of(buffer).address() % WORKSPACE_ALIGNMENT != 0) {
+      throw new IllegalArgumentException(
+          "%s: workspace is not aligned, expected a multiple of %d bytes"
+              .formatted(op, WORKSPACE_ALIGNMENT));
     }
     writable(op, "workspace", buffer);
   }

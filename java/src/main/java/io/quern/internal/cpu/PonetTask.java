@@ -13,10 +13,7 @@ import java.lang.foreign.MemorySegment;
 
 /**
  * The operands of a {@code PonetPooling}, and what does not depend on how rows are computed: which
- * heads of which sequence a range of work is, and which tokens each segment has.
- *
- * <p>Work is counted in heads of sequences. Whoever has a sequence's first head reports its bad
- * ids.
+ * tokens each segment has. The first 8 bytes of scratch per token chain them.
  */
 public abstract class PonetTask extends RowTask {
   /** Consecutive tokens of a sequence whose rows are added in order before chunks are (rule 5). */
@@ -29,8 +26,9 @@ public abstract class PonetTask extends RowTask {
   private MemorySegment segmentIds;
   private MemorySegment valid;
   private MemorySegment special;
-  private MemorySegment workspace;
-  private long tokens;
+
+  /** Rows of the call, those outside every sequence included. */
+  protected long tokens;
 
   /** The call's spec. */
   protected PonetPooling.Spec spec;
@@ -42,6 +40,7 @@ public abstract class PonetTask extends RowTask {
   protected MemorySegment segment;
   protected MemorySegment out;
   protected MemorySegment probabilities;
+  protected MemorySegment workspace;
 
   /** Bytes from one row to the next. */
   protected long strideQ;
@@ -57,9 +56,9 @@ public abstract class PonetTask extends RowTask {
     return Operator.PONET_POOLING;
   }
 
-  /** Bytes of scratch: for each worker the first token of each segment, and each token's next. */
-  public static long workspaceBytes(int workers, long tokens) {
-    return 2L * Integer.BYTES * workers * tokens;
+  /** Bytes of scratch for the chains. */
+  public static long chainBytes(long tokens) {
+    return 2L * Integer.BYTES * tokens;
   }
 
   /** Takes the operands of a call. */
@@ -110,68 +109,70 @@ public abstract class PonetTask extends RowTask {
     workspace = null;
   }
 
-  @Override
-  protected final void run(int worker, long from, long to) {
+  /** Whether any offsets are bad; the first ones are reported then. */
+  protected final boolean refuses() {
     long bad = sequences.firstBad();
     if (bad >= 0) {
       report(Kind.OFFSETS, bad, sequences.badValue(bad), tokens);
-      return;
     }
-    int heads = spec.heads();
-    for (long at = from; at < to; ) {
-      long s = at / heads;
-      int head = (int) (at % heads);
-      int end = (int) Math.min(heads, head + (to - at));
-      long begin = sequences.offset(s);
-      long length = sequences.offset(s + 1) - begin;
-      if (length > 0) {
-        chain(worker, begin, length, head == 0);
-        pool(worker, begin, length, head, end);
-      }
-      at += end - head;
-    }
+    return bad >= 0;
   }
 
-  /** Pools heads {@code head} to {@code headEnd} of the tokens from {@code begin} on. */
-  protected abstract void pool(int worker, long begin, long length, int head, int headEnd);
+  /** How many sequences there are. */
+  protected final long sequences() {
+    return sequences.count();
+  }
 
-  /** Chains the tokens of each segment, in ascending order, and reports bad ids. */
-  private void chain(int worker, long begin, long length, boolean report) {
+  /** Where a sequence begins; where the last one ends. */
+  protected final long offset(long sequence) {
+    return sequences.offset(sequence);
+  }
+
+  /** Reports a token's id. */
+  protected final void reportSegment(long token, long length) {
+    report(Kind.INDEX, token, segmentId(token), length);
+  }
+
+  /** Chains the tokens of each segment of a sequence, in ascending order. */
+  protected final void chain(long begin, long length) {
     for (long id = 0; id < length; id++) {
-      setFirst(worker, id, -1);
+      setFirst(begin + id, -1);
     }
     for (long t = length - 1; t >= 0; t--) {
-      int id = segmentIds.get(JAVA_INT, (begin + t) * Integer.BYTES);
-      if (id >= 0 && id < length) {
-        setNext(worker, t, first(worker, id));
-        setFirst(worker, id, (int) t);
-      } else if (report && isValid(begin + t)) {
-        report(Kind.INDEX, begin + t, id, length);
+      if (hasSegment(begin + t, length)) {
+        long id = begin + segmentId(begin + t);
+        setNext(begin + t, first(id));
+        setFirst(id, (int) t);
       }
     }
   }
 
-  /** The first token of a segment, relative to its sequence, or −1. */
-  protected final int first(int worker, long id) {
-    return workspace.get(JAVA_INT, Integer.BYTES * (2 * worker * tokens + id));
+  /** The first token of segment {@code id − begin}, relative to its sequence, or −1. */
+  protected final int first(long id) {
+    return workspace.get(JAVA_INT, Integer.BYTES * id);
   }
 
-  /** The next token of a token's segment, or −1. */
-  protected final int next(int worker, long t) {
-    return workspace.get(JAVA_INT, Integer.BYTES * ((2 * worker + 1) * tokens + t));
+  /** The next token of a token's segment, relative to its sequence, or −1. */
+  protected final int next(long token) {
+    return workspace.get(JAVA_INT, Integer.BYTES * (tokens + token));
   }
 
-  private void setFirst(int worker, long id, int t) {
-    workspace.set(JAVA_INT, Integer.BYTES * (2 * worker * tokens + id), t);
+  private void setFirst(long id, int t) {
+    workspace.set(JAVA_INT, Integer.BYTES * id, t);
   }
 
-  private void setNext(int worker, long t, int next) {
-    workspace.set(JAVA_INT, Integer.BYTES * ((2 * worker + 1) * tokens + t), next);
+  private void setNext(long token, int next) {
+    workspace.set(JAVA_INT, Integer.BYTES * (tokens + token), next);
+  }
+
+  /** The segment of a token that has one. */
+  protected final int segmentId(long token) {
+    return segmentIds.get(JAVA_INT, token * Integer.BYTES);
   }
 
   /** Whether a token's segment id is usable. */
   protected final boolean hasSegment(long token, long length) {
-    int id = segmentIds.get(JAVA_INT, token * Integer.BYTES);
+    int id = segmentId(token);
     return id >= 0 && id < length;
   }
 

@@ -27,6 +27,11 @@ final class Sequences {
     offsets = null;
   }
 
+  /** How many there are. */
+  long count() {
+    return count;
+  }
+
   /** Where sequence {@code s} begins. */
   long offset(long s) {
     return wide ? offsets.get(JAVA_LONG, s * Long.BYTES) : offsets.get(JAVA_INT, s * Integer.BYTES);

@@ -18,6 +18,6 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarSegmentMax(spec),
         (device, spec) -> new ScalarWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
-        ScalarPonetPooling::new);
+        (device, spec) -> new ScalarPonetPooling(spec));
   }
 }

@@ -1,7 +1,5 @@
 package io.quern.internal.scalar;
 
-import io.quern.Device;
-import io.quern.internal.cpu.HostDevice;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.PonetTask;
 import io.quern.internal.device.QueueStream;
@@ -12,36 +10,49 @@ import java.util.Arrays;
 
 /** {@code out_t = (v + s_t) ∘ o_t + l_t}, head by head, in canonical order (rules 4, 5, 6, 8). */
 final class ScalarPonetPooling implements PonetPoolingKernel {
-  private final int workers;
   private final PonetPooling.Spec spec;
 
-  ScalarPonetPooling(Device device, PonetPooling.Spec spec) {
-    this.workers = ((HostDevice) device).parallelism();
+  ScalarPonetPooling(PonetPooling.Spec spec) {
     this.spec = spec;
   }
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    return PonetTask.workspaceBytes(workers, tokens);
+    return PonetTask.chainBytes(tokens);
   }
 
   @Override
   public void run(QueueStream stream, PonetPooling.Operands operands) {
     HostStream host = (HostStream) stream;
-    Task task = host.task(Task.class, Task::new);
-    task.pool(spec, operands);
     long sequences = operands.offsets().shape().dim(0) - 1;
     long tokens = operands.out().shape().dim(0);
+    long length = tokens / Math.max(1, sequences);
+    Chains chains = host.task(Chains.class, workers -> new Chains());
+    chains.pool(spec, operands);
+    host.run(chains, sequences, length * Integer.BYTES);
+    Heads heads = host.task(Heads.class, Heads::new);
+    heads.pool(spec, operands);
     host.run(
-        task,
-        sequences * spec.heads(),
-        6 * tokens / Math.max(1, sequences) * spec.headDim() * spec.x().byteSize());
+        heads, sequences * spec.heads(), 6 * length * spec.headDim() * spec.x().byteSize());
   }
 
-  private static final class Task extends PonetTask {
+  /** Works on sequences. */
+  private static final class Chains extends PonetTask {
+    @Override
+    protected void run(int worker, long from, long to) {
+      if (!refuses()) {
+        for (long s = from; s < to; s++) {
+          chain(offset(s), offset(s + 1) - offset(s));
+        }
+      }
+    }
+  }
+
+  /** Works on heads of sequences. */
+  private static final class Heads extends PonetTask {
     private final Head[] heads;
 
-    Task(int workers) {
+    Heads(int workers) {
       heads = new Head[workers];
       for (int i = 0; i < workers; i++) {
         heads[i] = new Head();
@@ -49,18 +60,19 @@ final class ScalarPonetPooling implements PonetPoolingKernel {
     }
 
     @Override
-    protected void pool(int worker, long begin, long length, int head, int headEnd) {
-      for (int h = head; h < headEnd; h++) {
-        Head one = heads[worker];
-        one.h = h;
-        one.begin = begin;
-        one.length = length;
+    protected void run(int worker, long from, long to) {
+      Head one = heads[worker];
+      for (long at = from; at < to; at++) {
+        long s = at / spec.heads();
+        one.h = (int) (at % spec.heads());
+        one.begin = offset(s);
+        one.length = offset(s + 1) - one.begin;
         long valid = meanOfQueries(one);
         aggregate(one);
         if (probabilities != null) {
           normalise(one, valid);
         }
-        fuse(worker, one);
+        fuse(one);
       }
     }
 
@@ -164,16 +176,16 @@ final class ScalarPonetPooling implements PonetPoolingKernel {
       }
     }
 
-    private void fuse(int worker, Head one) {
+    private void fuse(Head one) {
       for (long id = 0; id < one.length; id++) {
         for (int d = 0; d < spec.headDim(); d++) {
           float max = Float.NEGATIVE_INFINITY;
-          for (int t = first(worker, id); t >= 0; t = next(worker, t)) {
+          for (int t = first(one.begin + id); t >= 0; t = next(one.begin + t)) {
             long token = one.begin + t;
             max =
                 Math.max(max, isValid(token) ? load(segment, strideSegment, token, one, d) : FILL);
           }
-          for (int t = first(worker, id); t >= 0; t = next(worker, t)) {
+          for (int t = first(one.begin + id); t >= 0; t = next(one.begin + t)) {
             if (isValid(one.begin + t)) {
               store(one, t, d, fused(one, t, d, max + 0.0f));
             }
@@ -181,7 +193,11 @@ final class ScalarPonetPooling implements PonetPoolingKernel {
         }
       }
       for (long t = 0; t < one.length; t++) {
-        if (!isValid(one.begin + t) || !hasSegment(one.begin + t, one.length)) {
+        long token = one.begin + t;
+        if (!isValid(token) || !hasSegment(token, one.length)) {
+          if (isValid(token)) {
+            reportSegment(token, one.length);
+          }
           for (int d = 0; d < spec.headDim(); d++) {
             store(one, t, d, 0);
           }

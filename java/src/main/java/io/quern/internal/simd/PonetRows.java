@@ -159,18 +159,18 @@ final class PonetRows {
     s3.intoArray(sum, d + 3 * LANES);
   }
 
-  /** {@code to[at + d] = fma(from[d], b, to[at + d] · a)}: the merge of two softmax states. */
-  static void merge(float[] to, int at, float a, float[] from, float b, int dim) {
+  /** {@code to = fma(from, b, to · a)}: the merge of two softmax states. */
+  static void merge(float[] to, float a, float[] from, float b, int dim) {
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       FloatVector.fromArray(Species.FLOAT, from, d)
           .fma(
               FloatVector.broadcast(Species.FLOAT, b),
-              FloatVector.fromArray(Species.FLOAT, to, at + d).mul(a))
-          .intoArray(to, at + d);
+              FloatVector.fromArray(Species.FLOAT, to, d).mul(a))
+          .intoArray(to, d);
     }
     for (; d < dim; d++) {
-      to[at + d] = Math.fma(from[d], b, to[at + d] * a);
+      to[d] = Math.fma(from[d], b, to[d] * a);
     }
   }
 

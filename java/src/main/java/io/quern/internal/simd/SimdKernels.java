@@ -18,6 +18,6 @@ public final class SimdKernels {
         (device, spec) -> new SimdSegmentMax(spec),
         (device, spec) -> new SimdWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
-        SimdPonetPooling::new);
+        (device, spec) -> new SimdPonetPooling(spec));
   }
 }

@@ -1,8 +1,8 @@
 package io.quern.internal.simd;
 
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
 import io.quern.DType;
-import io.quern.Device;
-import io.quern.internal.cpu.HostDevice;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.PonetTask;
 import io.quern.internal.device.QueueStream;
@@ -14,9 +14,10 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * {@code out_t = (v + s_t) ∘ o_t + l_t} in three passes over memory: the queries; the keys;
- * segment, local and o, with the output. As many heads at a time as fit into {@link #COLUMNS} are
- * computed together, so that whole rows stream by and all state stays in the first-level cache.
+ * {@code out_t = (v + s_t) ∘ o_t + l_t} in three passes over memory: the queries; the keys; segment,
+ * local and o, with the output. Work is cut by tokens, never by heads, so that whole rows stream by:
+ * a pass over a quarter of the columns at a time takes three times as long. The chunks' shares of the
+ * first two passes are in the workspace and combined in between, in ascending order.
  */
 final class SimdPonetPooling implements PonetPoolingKernel {
   /** The most columns of a slice of heads. */
@@ -28,32 +29,64 @@ final class SimdPonetPooling implements PonetPoolingKernel {
   /** Widened rows of local that are kept: the widest window and one that is coming. */
   private static final int KEPT = PonetPooling.MAX_WINDOW + 1;
 
-  private final int workers;
   private final PonetPooling.Spec spec;
 
-  SimdPonetPooling(Device device, PonetPooling.Spec spec) {
-    this.workers = ((HostDevice) device).parallelism();
+  SimdPonetPooling(PonetPooling.Spec spec) {
     this.spec = spec;
   }
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    return PonetTask.workspaceBytes(workers, tokens);
+    long rows = places(sequences, tokens) + sequences;
+    long floats = 2 * rows * spec.columns() + 2 * rows * spec.heads();
+    return Math.ceilDiv(PonetTask.chainBytes(tokens) + floats * Float.BYTES, 16) * 16;
   }
 
   @Override
   public void run(QueueStream stream, PonetPooling.Operands operands) {
     HostStream host = (HostStream) stream;
+    long sequences = operands.offsets().shape().dim(0) - 1;
+    long tokens = operands.out().shape().dim(0);
+    long rowBytes = (long) spec.columns() * spec.x().byteSize();
+    long places = places(sequences, tokens);
+    run(host, operands, Pass.QUERIES, places, PonetTask.CHUNK * rowBytes);
+    run(host, operands, Pass.MEAN, sequences, places / Math.max(1, sequences) * rowBytes);
+    run(host, operands, Pass.KEYS, places, PonetTask.CHUNK * rowBytes);
+    run(host, operands, Pass.VALUE, sequences, places / Math.max(1, sequences) * rowBytes);
+    run(host, operands, Pass.FUSION, tokens, 4 * rowBytes);
+  }
+
+  private void run(
+      HostStream host, PonetPooling.Operands operands, Pass pass, long rows, long bytesPerRow) {
     Task task = host.task(Task.class, workers -> new Task());
     task.scratches = host.kept(Scratch[].class, Scratch::ofEach);
     task.widened = spec.x() == DType.F32 ? null : host.kept(Widened[].class, Widened::ofEach);
     task.pool(spec, operands);
-    long sequences = operands.offsets().shape().dim(0) - 1;
-    long tokens = operands.out().shape().dim(0);
-    host.run(
-        task,
-        sequences * spec.heads(),
-        6 * tokens / Math.max(1, sequences) * spec.headDim() * spec.x().byteSize());
+    task.pass = pass;
+    task.lay(operands.offsets().shape().dim(0) - 1);
+    host.run(task, rows, bytesPerRow);
+  }
+
+  /** What is done, and what its rows of work are. */
+  private enum Pass {
+    /** Chunks: their sums of queries. */
+    QUERIES,
+    /** Sequences: their mean queries, and the chains of their segments. */
+    MEAN,
+    /** Chunks: their states of the softmax. */
+    KEYS,
+    /** Sequences: v. */
+    VALUE,
+    /** Tokens: the output, by the first token of each segment. */
+    FUSION
+  }
+
+  /**
+   * Room for all chunks: chunk c of a sequence s is in place {@code offset(s) / 64 + s + c}, so that
+   * no two share one.
+   */
+  private static long places(long sequences, long tokens) {
+    return tokens / PonetTask.CHUNK + sequences;
   }
 
   /** What one worker computes in. */
@@ -66,8 +99,6 @@ final class SimdPonetPooling implements PonetPoolingKernel {
     private final float[] lift = new float[COLUMNS];
     private final float[] alone = new float[COLUMNS];
     private final float[] row = new float[COLUMNS];
-    private final float[] max = new float[HEADS];
-    private final float[] sum = new float[HEADS];
     private final float[] scores = new float[HEADS * PonetTask.CHUNK];
     private final float[] weights = new float[PonetTask.CHUNK];
     private final float[] partials = new float[PonetRows.PARTIALS];
@@ -109,22 +140,110 @@ final class SimdPonetPooling implements PonetPoolingKernel {
   private static final class Task extends PonetTask {
     private Scratch[] scratches;
     private Widened[] widened;
+    private Pass pass;
+
+    // Where things are in the workspace, in bytes.
+    private long querySums;
+    private long queries;
+    private long valueSums;
+    private long values;
+    private long chunkMax;
+    private long chunkSum;
+    private long max;
+    private long sum;
+
+    /** Lays the workspace out. */
+    private void lay(long sequences) {
+      long places = places(sequences, tokens);
+      long columns = (long) spec.columns() * Float.BYTES;
+      long heads = (long) spec.heads() * Float.BYTES;
+      querySums = chainBytes(tokens);
+      queries = querySums + places * columns;
+      valueSums = queries + sequences * columns;
+      values = valueSums + places * columns;
+      chunkMax = values + sequences * columns;
+      chunkSum = chunkMax + places * heads;
+      max = chunkSum + places * heads;
+      sum = max + sequences * heads;
+    }
 
     @Override
-    protected void pool(int worker, long begin, long length, int head, int headEnd) {
+    protected void run(int worker, long from, long to) {
+      if (refuses()) {
+        return;
+      }
       int most = Math.min(HEADS, COLUMNS / spec.headDim());
-      for (int first = head; first < headEnd; first += most) {
-        poolSlice(worker, begin, length, first, Math.min(most, headEnd - first));
+      for (int head = 0; head < spec.heads(); head += most) {
+        int heads = Math.min(most, spec.heads() - head);
+        switch (pass) {
+          case QUERIES, KEYS -> chunks(worker, from, to, head, heads);
+          case MEAN, VALUE -> {
+            for (long s = from; s < to; s++) {
+              if (pass == Pass.VALUE) {
+                mergeStates(worker, s, head, heads);
+              } else {
+                meanOfQueries(worker, s, head, heads);
+              }
+            }
+          }
+          case FUSION -> fuse(worker, from, to, head, heads);
+        }
       }
     }
 
-    private void poolSlice(int worker, long begin, long length, int head, int heads) {
-      long valid = meanOfQueries(worker, begin, length, head, heads);
-      aggregate(worker, begin, length, head, heads);
-      if (probabilities != null) {
-        normalise(scratches[worker], begin, length, head, heads, valid);
+    /** The last sequence that begins at or before a token, or whose chunks begin so. */
+    private long sequenceAt(long at, boolean places) {
+      long low = 0;
+      long high = sequences() - 1;
+      while (low < high) {
+        long middle = (low + high + 1) >>> 1;
+        long start = places ? offset(middle) / CHUNK + middle : offset(middle);
+        if (start <= at) {
+          low = middle;
+        } else {
+          high = middle - 1;
+        }
       }
-      fuse(worker, begin, length, head, heads);
+      return low;
+    }
+
+    /** Computes the chunks that are in a range of places. */
+    private void chunks(int worker, long from, long to, int head, int heads) {
+      long s = sequenceAt(from, true);
+      for (long place = from; place < to; place++) {
+        while (s + 1 < sequences() && offset(s + 1) / CHUNK + s + 1 <= place) {
+          s++;
+        }
+        long begin = offset(s);
+        long length = offset(s + 1) - begin;
+        long chunk = (place - begin / CHUNK - s) * CHUNK;
+        if (chunk < 0 || chunk >= length) {
+          continue;
+        }
+        int n = list(scratches[worker], begin, chunk, length);
+        if (pass == Pass.QUERIES) {
+          sumQueries(worker, begin, n, place, head, heads);
+        } else {
+          addKeys(worker, s, begin, (int) chunk, n, place, head, heads);
+        }
+      }
+    }
+
+    private long columnBytes(int head) {
+      return (long) head * spec.headDim() * Float.BYTES;
+    }
+
+    /** The address in the workspace of a row of all columns, from the slice's first one on. */
+    private long row(long first, long number, int head) {
+      return first + number * spec.columns() * Float.BYTES + columnBytes(head);
+    }
+
+    private void setHead(long first, long number, int head, float value) {
+      workspace.set(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES, value);
+    }
+
+    private float head(long first, long number, int head) {
+      return workspace.get(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES);
     }
 
     /** Lists the valid tokens of a chunk; their number. */
@@ -159,53 +278,115 @@ final class SimdPonetPooling implements PonetPoolingKernel {
       }
     }
 
-    /** The mean query of each head; the number of valid tokens. */
-    private long meanOfQueries(int worker, long begin, long length, int head, int heads) {
+    private void sumQueries(int worker, long begin, int n, long place, int head, int heads) {
       Scratch scratch = scratches[worker];
       int dim = heads * spec.headDim();
-      Arrays.fill(scratch.query, 0, dim, 0);
-      long valid = 0;
-      for (long chunk = 0; chunk < length; chunk += CHUNK) {
-        int n = list(scratch, begin, chunk, length);
-        locate(worker, q, strideQ, begin, n, head, heads);
-        Arrays.fill(scratch.chunk, 0, dim, 0);
-        PonetRows.add(scratch.rows, scratch.at, n, scratch.chunk, dim);
-        TileReduce.add(scratch.query, scratch.chunk, dim);
-        valid += n;
+      locate(worker, q, strideQ, begin, n, head, heads);
+      Arrays.fill(scratch.chunk, 0, dim, 0);
+      PonetRows.add(scratch.rows, scratch.at, n, scratch.chunk, dim);
+      MemorySegment.copy(
+          scratch.chunk, 0, workspace, JAVA_FLOAT, row(querySums, place, head), dim);
+    }
+
+    /** The mean query of each head of a sequence; with the first slice the chains. */
+    private void meanOfQueries(int worker, long s, int head, int heads) {
+      Scratch scratch = scratches[worker];
+      int dim = heads * spec.headDim();
+      long begin = offset(s);
+      long length = offset(s + 1) - begin;
+      if (head == 0) {
+        chain(begin, length);
       }
-      TileReduce.divide(scratch.query, (float) valid, dim);
+      long place = begin / CHUNK + s;
+      long chunks = Math.ceilDiv(length, (long) CHUNK);
+      Arrays.fill(scratch.query, 0, dim, 0);
+      for (long chunk = 0; chunk < chunks; chunk += CHUNK) {
+        int n = (int) Math.min(CHUNK, chunks - chunk);
+        for (int i = 0; i < n; i++) {
+          scratch.at[i] = row(querySums, place + chunk + i, head);
+        }
+        PonetRows.add(workspace, scratch.at, n, scratch.query, dim);
+      }
+      TileReduce.divide(scratch.query, (float) countValid(begin, length), dim);
+      MemorySegment.copy(scratch.query, 0, workspace, JAVA_FLOAT, row(queries, s, head), dim);
+    }
+
+    private long countValid(long begin, long length) {
+      long valid = 0;
+      for (long token = begin; token < begin + length; token++) {
+        valid += isValid(token) ? 1 : 0;
+      }
       return valid;
     }
 
-    /** The online softmax over the keys of each head, down to v. */
-    private void aggregate(int worker, long begin, long length, int head, int heads) {
+    /** The state of the softmax over a chunk's keys, head by head. */
+    private void addKeys(
+        int worker, long s, long begin, int chunk, int n, long place, int head, int heads) {
       Scratch scratch = scratches[worker];
       int headDim = spec.headDim();
-      Arrays.fill(scratch.value, 0, heads * headDim, 0);
-      Arrays.fill(scratch.max, 0, heads, Float.NEGATIVE_INFINITY);
-      Arrays.fill(scratch.sum, 0, heads, 0);
-      for (long chunk = 0; chunk < length; chunk += CHUNK) {
-        int n = list(scratch, begin, chunk, length);
-        locate(worker, k, strideK, begin, n, head, heads);
-        Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-        for (int i = 0; i < n; i++) {
-          score(scratch, i, scratch.tokens[i] - (int) chunk, heads);
-        }
-        if (probabilities != null) {
-          keepScores(scratch, begin + chunk, n, (int) chunk, head, heads);
-        }
-        for (int h = 0; h < heads; h++) {
-          add(scratch, n, (int) chunk, h);
-        }
+      MemorySegment.copy(
+          workspace, JAVA_FLOAT, row(queries, s, head), scratch.query, 0, heads * headDim);
+      locate(worker, k, strideK, begin, n, head, heads);
+      Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
+      for (int i = 0; i < n; i++) {
+        score(scratch, i, scratch.tokens[i] - chunk, heads);
+      }
+      if (probabilities != null) {
+        keepScores(scratch, begin + chunk, n, chunk, head, heads);
       }
       for (int h = 0; h < heads; h++) {
-        divide(scratch.value, h * headDim, headDim, scratch.sum[h]);
+        int scores = h * CHUNK;
+        float max = RowReduction.max(scratch.scores, scores, CHUNK);
+        setHead(chunkMax, place, head + h, max);
+        if (max == Float.NEGATIVE_INFINITY) {
+          continue;
+        }
+        RowReduction.exp(scratch.scores, scores, CHUNK, max);
+        setHead(chunkSum, place, head + h, scratch.reduction.sum(scratch.scores, scores, CHUNK));
+        for (int i = 0; i < n; i++) {
+          scratch.weights[i] = scratch.scores[scores + scratch.tokens[i] - chunk];
+        }
+        PonetRows.weightedSum(
+            scratch.rows, scratch.at, n, columnBytes(h), scratch.weights, scratch.chunk, headDim);
+        MemorySegment.copy(
+            scratch.chunk, 0, workspace, JAVA_FLOAT, row(valueSums, place, head + h), headDim);
       }
     }
 
-    private static void divide(float[] x, int at, int n, float divisor) {
-      for (int i = at; i < at + n; i++) {
-        x[i] /= divisor;
+    /** Merges the states of a sequence's chunks, in ascending order, down to v. */
+    private void mergeStates(int worker, long s, int head, int heads) {
+      Scratch scratch = scratches[worker];
+      int headDim = spec.headDim();
+      long place = offset(s) / CHUNK + s;
+      long chunks = Math.ceilDiv(offset(s + 1) - offset(s), (long) CHUNK);
+      for (int h = head; h < head + heads; h++) {
+        Arrays.fill(scratch.value, 0, headDim, 0);
+        float max = Float.NEGATIVE_INFINITY;
+        float sum = 0;
+        for (long at = place; at < place + chunks; at++) {
+          float nextMax = head(chunkMax, at, h);
+          if (nextMax == Float.NEGATIVE_INFINITY) {
+            continue;
+          }
+          float nextSum = head(chunkSum, at, h);
+          float[] next = max == Float.NEGATIVE_INFINITY ? scratch.value : scratch.chunk;
+          MemorySegment.copy(workspace, JAVA_FLOAT, row(valueSums, at, h), next, 0, headDim);
+          if (max == Float.NEGATIVE_INFINITY) {
+            max = nextMax;
+            sum = nextSum;
+          } else {
+            float merged = Math.max(max, nextMax) + 0.0f;
+            float a = CanonicalMath.exp(max - merged);
+            float b = CanonicalMath.exp(nextMax - merged);
+            max = merged;
+            sum = Math.fma(nextSum, b, sum * a);
+            PonetRows.merge(scratch.value, a, next, b, headDim);
+          }
+        }
+        TileReduce.divide(scratch.value, sum, headDim);
+        MemorySegment.copy(scratch.value, 0, workspace, JAVA_FLOAT, row(values, s, h), headDim);
+        setHead(this.max, s, h, max);
+        setHead(this.sum, s, h, sum);
       }
     }
 
@@ -247,74 +428,64 @@ final class SimdPonetPooling implements PonetPoolingKernel {
       }
     }
 
-    /** Merges a chunk into the state of a head. */
-    private void add(Scratch scratch, int n, int chunk, int h) {
-      int scores = h * CHUNK;
-      float max = RowReduction.max(scratch.scores, scores, CHUNK);
-      if (max == Float.NEGATIVE_INFINITY) {
-        return;
-      }
-      RowReduction.exp(scratch.scores, scores, CHUNK, max);
-      float sum = scratch.reduction.sum(scratch.scores, scores, CHUNK);
-      for (int i = 0; i < n; i++) {
-        scratch.weights[i] = scratch.scores[scores + scratch.tokens[i] - chunk];
-      }
-      int headDim = spec.headDim();
-      long skip = (long) h * headDim * Float.BYTES;
-      PonetRows.weightedSum(
-          scratch.rows, scratch.at, n, skip, scratch.weights, scratch.chunk, headDim);
-      if (scratch.max[h] == Float.NEGATIVE_INFINITY) {
-        scratch.max[h] = max;
-        scratch.sum[h] = sum;
-        System.arraycopy(scratch.chunk, 0, scratch.value, h * headDim, headDim);
-        return;
-      }
-      float merged = Math.max(scratch.max[h], max) + 0.0f;
-      float a = CanonicalMath.exp(scratch.max[h] - merged);
-      float b = CanonicalMath.exp(max - merged);
-      scratch.max[h] = merged;
-      scratch.sum[h] = Math.fma(sum, b, scratch.sum[h] * a);
-      PonetRows.merge(scratch.value, h * headDim, a, scratch.chunk, b, headDim);
-    }
-
-    private void normalise(
-        Scratch scratch, long begin, long length, int head, int heads, long valid) {
-      for (long token = begin; token < begin + length; token++) {
-        for (int h = 0; h < heads; h++) {
-          float p;
-          if (valid == 0) {
-            p = probabilityOfNone(length);
-          } else if (isValid(token)) {
-            p = CanonicalMath.exp(probability(token, head + h) - scratch.max[h]) / scratch.sum[h];
-          } else {
-            p = 0;
-          }
-          setProbability(token, head + h, p);
+    /** Scores become probabilities. */
+    private void normalise(long s, long token, int head, int heads) {
+      for (int h = head; h < head + heads; h++) {
+        float p = 0;
+        if (isValid(token)) {
+          float score = probability(token, h);
+          p = CanonicalMath.exp(score - head(max, s, h)) / head(sum, s, h);
         }
+        setProbability(token, h, p);
       }
     }
 
-    private void fuse(int worker, long begin, long length, int head, int heads) {
+    /** A sequence without a valid token. */
+    private void normaliseNone(long token, long length, int head, int heads) {
+      for (int h = head; h < head + heads; h++) {
+        setProbability(token, h, probabilityOfNone(length));
+      }
+    }
+
+    /** Writes the rows of the segments whose first tokens are in a range, and its other rows. */
+    private void fuse(int worker, long from, long to, int head, int heads) {
       Scratch scratch = scratches[worker];
       int dim = heads * spec.headDim();
-      System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
-      TileReduce.add(scratch.alone, 0f, dim);
-      if (widened != null) {
-        Arrays.fill(widened[worker].keeps, -1);
-      }
-      for (long id = 0; id < length; id++) {
-        int first = first(worker, id);
-        if (first >= 0) {
-          segmentMax(worker, begin, first, head, heads);
-          for (int t = first; t >= 0; ) {
-            t = fuseBatch(worker, begin, length, t, head, heads);
-          }
+      long skip = (long) head * spec.headDim() * spec.out().byteSize();
+      for (long s = sequenceAt(from, false); s < sequences() && offset(s) < to; s++) {
+        long begin = offset(s);
+        long length = offset(s + 1) - begin;
+        if (begin + length <= from) {
+          continue;
         }
-      }
-      for (long t = 0; t < length; t++) {
-        if (!isValid(begin + t) || !hasSegment(begin + t, length)) {
-          long skip = (long) head * spec.headDim() * spec.out().byteSize();
-          Tile.storeZeros(out, (begin + t) * strideOut + skip, (long) dim * spec.out().byteSize());
+        MemorySegment.copy(workspace, JAVA_FLOAT, row(values, s, head), scratch.value, 0, dim);
+        System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
+        TileReduce.add(scratch.alone, 0f, dim);
+        if (widened != null) {
+          Arrays.fill(widened[worker].keeps, -1);
+        }
+        boolean none = probabilities != null && countValid(begin, length) == 0;
+        for (long token = Math.max(from, begin); token < Math.min(to, begin + length); token++) {
+          boolean inside = hasSegment(token, length);
+          if (inside && first(begin + segmentId(token)) == token - begin) {
+            int first = (int) (token - begin);
+            segmentMax(worker, begin, first, head, heads);
+            for (int t = first; t >= 0; ) {
+              t = fuseBatch(worker, begin, length, t, head, heads);
+            }
+          }
+          if (!isValid(token) || !inside) {
+            if (isValid(token)) {
+              reportSegment(token, length);
+            }
+            Tile.storeZeros(
+                out, token * strideOut + skip, (long) dim * spec.out().byteSize());
+          }
+          if (none) {
+            normaliseNone(token, length, head, heads);
+          } else if (probabilities != null) {
+            normalise(s, token, head, heads);
+          }
         }
       }
     }
@@ -324,7 +495,7 @@ final class SimdPonetPooling implements PonetPoolingKernel {
       Scratch scratch = scratches[worker];
       int n = 0;
       int next = t;
-      for (; next >= 0 && n < CHUNK; next = next(worker, next)) {
+      for (; next >= 0 && n < CHUNK; next = next(begin + next)) {
         if (isValid(begin + next)) {
           scratch.tokens[n++] = next;
         } else {
