@@ -3,3 +3,4 @@
 #include "quern/pooling.h"
 #include "quern/quern.h"
 #include "quern/tree.h"
+#include "quern/verify.h"

@@ -112,6 +112,50 @@ final class Check {
     }
   }
 
+  /** An extent that fits into an int. */
+  static void dim(String what, long extent) {
+    if (extent < 0 || extent > Integer.MAX_VALUE) {
+      throw new IllegalArgumentException(
+          "%s is %d, expected 0 to %d".formatted(what, extent, Integer.MAX_VALUE));
+    }
+  }
+
+  static void matrix(String op, String operand, Buffer buffer, long rows, long columns) {
+    if (buffer.shape().rank() != 2
+        || buffer.shape().dim(0) != rows
+        || buffer.shape().last() != columns) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [%d, %d]"
+              .formatted(op, operand, buffer.shape(), rows, columns));
+    }
+  }
+
+  /** The offsets of a ragged batch; how many requests they cut it into. */
+  static long requests(String op, Buffer offsets, Device device) {
+    operand(op, "offsets", offsets, DType.I32, device);
+    if (offsets.shape().rank() != 1 || offsets.shape().size() == 0) {
+      throw new IllegalArgumentException(
+          "%s: offsets has shape %s, expected [requests + 1]".formatted(op, offsets.shape()));
+    }
+    return offsets.shape().size() - 1;
+  }
+
+  /** Words of bits. */
+  static DType words(String what, DType dtype) {
+    if (!isWord(Objects.requireNonNull(dtype, what))) {
+      throw new IllegalArgumentException(
+          what + " is " + dtype + ", expected U8, U16, U32, U64, I32 or I64");
+    }
+    return dtype;
+  }
+
+  static boolean isWord(DType dtype) {
+    return switch (dtype) {
+      case U8, U16, U32, U64, I32, I64 -> true;
+      default -> false;
+    };
+  }
+
   static DType floating(String what, DType dtype) {
     if (!Objects.requireNonNull(dtype, what).isFloat()) {
       throw new IllegalArgumentException(what + " is " + dtype + ", expected F32, F16 or BF16");

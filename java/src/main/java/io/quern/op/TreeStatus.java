@@ -23,5 +23,11 @@ public enum TreeStatus {
   /** A score or probability that decides is NaN. */
   NAN,
   /** A token is outside the vocabulary. */
-  TOKEN
+  TOKEN,
+  /** A prefix length is not in [0, 2^31). */
+  PREFIX,
+  /** Selected candidates do not ascend or leave the pool. */
+  SELECTION,
+  /** A mask is not that of a tree. */
+  MASK
 }

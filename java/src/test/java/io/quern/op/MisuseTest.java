@@ -70,6 +70,10 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(TreeTopologyCases.misuses());
+    calls.addAll(TreeMaskCases.misuses());
+    calls.addAll(DynamicTreeCases.misuses());
+    calls.addAll(TreeFromMaskCases.misuses());
     return calls;
   }
 

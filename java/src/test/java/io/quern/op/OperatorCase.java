@@ -15,6 +15,11 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(TreeTopologyCases.small());
+    cases.addAll(TreeMaskCases.small());
+    cases.addAll(DynamicTreeCases.small());
+    cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(TreeVerifyCases.small());
     cases.addAll(SegmentReduceCases.small());
     cases.addAll(SegmentBroadcastCases.small());
     cases.addAll(SegmentMaxCases.small());

@@ -2,6 +2,7 @@ package io.quern.op;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT_UNALIGNED;
 import static java.lang.foreign.ValueLayout.JAVA_LONG_UNALIGNED;
+import static java.lang.foreign.ValueLayout.JAVA_SHORT_UNALIGNED;
 
 import io.quern.Buffer;
 import io.quern.DType;
@@ -143,6 +144,15 @@ public abstract class PreparedCase implements AutoCloseable {
     return buffer;
   }
 
+  /** Rows of given elements. */
+  final Buffer matrix(String operand, DType dtype, Shape shape, byte[] bytes) {
+    Buffer root = allocate(dtype, shape);
+    Buffer buffer = strided ? view(root, shape) : root;
+    buffer.copyFrom(MemorySegment.ofArray(bytes), stream);
+    inputs.add(new Input(operand, buffer, bytes));
+    return buffer;
+  }
+
   /** Ids, table ids or offsets; always dense. */
   final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
     return input(operand, dtype, shape, encode(dtype, values));
@@ -235,11 +245,15 @@ public abstract class PreparedCase implements AutoCloseable {
     return shape.size() == 0 ? 0 : (shape.rows() - 1) * stride + shape.last();
   }
 
-  private static byte[] encode(DType dtype, long[] values) {
+  static byte[] encode(DType dtype, long[] values) {
     byte[] bytes = new byte[values.length * dtype.byteSize()];
     MemorySegment segment = MemorySegment.ofArray(bytes);
     if (dtype == DType.I64) {
       MemorySegment.copy(values, 0, segment, JAVA_LONG_UNALIGNED, 0, values.length);
+    } else if (dtype == DType.I16) {
+      for (int i = 0; i < values.length; i++) {
+        segment.setAtIndex(JAVA_SHORT_UNALIGNED, i, (short) values[i]);
+      }
     } else {
       for (int i = 0; i < values.length; i++) {
         segment.setAtIndex(JAVA_INT_UNALIGNED, i, (int) values[i]);

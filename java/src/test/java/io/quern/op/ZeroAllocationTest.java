@@ -54,6 +54,16 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    for (List<? extends OperatorCase> trees :
+        List.of(
+            TreeTopologyCases.small(),
+            TreeMaskCases.small(),
+            DynamicTreeCases.small(),
+            TreeFromMaskCases.small())) {
+      for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
+        cases.add(trees.get(i));
+      }
+    }
     return cases;
   }
 

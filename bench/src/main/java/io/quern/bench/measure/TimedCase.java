@@ -43,7 +43,8 @@ public record TimedCase(
   static List<TimedCase> all() {
     return Stream.of(
             GatherWorkload.cases(), // embedding_gather
-            BagWorkload.cases()) // embedding_bag
+            BagWorkload.cases(), // embedding_bag
+            VerifyWorkload.cases()) // tree_verify
         .flatMap(cases -> cases)
         .toList();
   }

@@ -34,6 +34,9 @@ public final class VerifyCommand implements Command {
       Stream.of(
               new EmbeddingGatherGolden(),
               new EmbeddingBagGolden(),
+              new VerifyTreeGreedyGolden(),
+              new TreeVerifyPathsGolden(),
+              new TreeSamplingTargetOnlyGolden(),
               new SegmentReduceGolden(),
               new PonetSegmentMaxGolden(),
               new PonetWindowMaxGolden(),

@@ -50,6 +50,24 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_PONET_MAX_HEAD_DIM() {
         return QUERN_PONET_MAX_HEAD_DIM;
     }
+    private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_VERIFY_MAX_PATHS 2048
+     * }
+     */
+    public static int QUERN_VERIFY_MAX_PATHS() {
+        return QUERN_VERIFY_MAX_PATHS;
+    }
+    private static final int QUERN_VERIFY_MAX_VOCAB = (int)4194304L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_VERIFY_MAX_VOCAB 4194304
+     * }
+     */
+    public static int QUERN_VERIFY_MAX_VOCAB() {
+        return QUERN_VERIFY_MAX_VOCAB;
+    }
     private static final int QUERN_OK = (int)0L;
     /**
      * {@snippet lang=c :
@@ -1514,6 +1532,831 @@ public class QuernAbi extends QuernAbi$shared {
      */
     public static int QUERN_TREE_TOKEN() {
         return QUERN_TREE_TOKEN;
+    }
+    private static final int QUERN_TREE_PREFIX = (int)9L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PREFIX = 9
+     * }
+     */
+    public static int QUERN_TREE_PREFIX() {
+        return QUERN_TREE_PREFIX;
+    }
+    private static final int QUERN_TREE_SELECTION = (int)10L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_SELECTION = 10
+     * }
+     */
+    public static int QUERN_TREE_SELECTION() {
+        return QUERN_TREE_SELECTION;
+    }
+    private static final int QUERN_TREE_MASK = (int)11L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_MASK = 11
+     * }
+     */
+    public static int QUERN_TREE_MASK() {
+        return QUERN_TREE_MASK;
+    }
+
+    private static class quern_tree_topology_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology_prepare$descriptor() {
+        return quern_tree_topology_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_topology_prepare$handle() {
+        return quern_tree_topology_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_topology_prepare$address() {
+        return quern_tree_topology_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_topology_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_topology_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_topology {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology$descriptor() {
+        return quern_tree_topology.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_topology$handle() {
+        return quern_tree_topology.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_topology$address() {
+        return quern_tree_topology.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_topology(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_topology.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology", desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_MASK_ONE_ZERO = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ONE_ZERO = 0
+     * }
+     */
+    public static int QUERN_MASK_ONE_ZERO() {
+        return QUERN_MASK_ONE_ZERO;
+    }
+    private static final int QUERN_MASK_ADDITIVE_INF = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_INF = 1
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_INF() {
+        return QUERN_MASK_ADDITIVE_INF;
+    }
+    private static final int QUERN_MASK_ADDITIVE_MIN = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_MIN = 2
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_MIN() {
+        return QUERN_MASK_ADDITIVE_MIN;
+    }
+    private static final int QUERN_MASK_BITS = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_BITS = 3
+     * }
+     */
+    public static int QUERN_MASK_BITS() {
+        return QUERN_MASK_BITS;
+    }
+    private static final int QUERN_MASK_FLAT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_FLAT = 4
+     * }
+     */
+    public static int QUERN_MASK_FLAT() {
+        return QUERN_MASK_FLAT;
+    }
+    private static final int QUERN_MASK_PACKED = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_PACKED = 5
+     * }
+     */
+    public static int QUERN_MASK_PACKED() {
+        return QUERN_MASK_PACKED;
+    }
+
+    private static class quern_tree_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask_prepare$descriptor() {
+        return quern_tree_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_mask_prepare$handle() {
+        return quern_tree_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_mask_prepare$address() {
+        return quern_tree_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask$descriptor() {
+        return quern_tree_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_mask$handle() {
+        return quern_tree_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_mask$address() {
+        return quern_tree_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_mask(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment out, MemorySegment indptr, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask", desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CANDIDATES_FROM_ONE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ONE = 0
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ONE() {
+        return QUERN_CANDIDATES_FROM_ONE;
+    }
+    private static final int QUERN_CANDIDATES_FROM_ZERO = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ZERO = 1
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ZERO() {
+        return QUERN_CANDIDATES_FROM_ZERO;
+    }
+
+    private static class quern_dynamic_tree_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree_prepare$descriptor() {
+        return quern_dynamic_tree_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree_prepare$handle() {
+        return quern_dynamic_tree_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree_prepare$address() {
+        return quern_dynamic_tree_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_dynamic_tree_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_dynamic_tree_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_dynamic_tree {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree$descriptor() {
+        return quern_dynamic_tree.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree$handle() {
+        return quern_dynamic_tree.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree$address() {
+        return quern_dynamic_tree.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_dynamic_tree(MemorySegment desc, int device, MemorySegment scores, MemorySegment selection, MemorySegment parent_list, MemorySegment prefix, MemorySegment selected, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_dynamic_tree.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree", desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask_prepare$descriptor() {
+        return quern_tree_from_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask_prepare$handle() {
+        return quern_tree_from_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask_prepare$address() {
+        return quern_tree_from_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_from_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_from_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask$descriptor() {
+        return quern_tree_from_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask$handle() {
+        return quern_tree_from_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask$address() {
+        return quern_tree_from_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_from_mask(MemorySegment desc, int device, MemorySegment mask, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_from_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_VERIFY_GREEDY_PATH = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_PATH = 0
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_PATH() {
+        return QUERN_VERIFY_GREEDY_PATH;
+    }
+    private static final int QUERN_VERIFY_GREEDY_LINKED = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_LINKED = 1
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_LINKED() {
+        return QUERN_VERIFY_GREEDY_LINKED;
+    }
+    private static final int QUERN_VERIFY_GREEDY_DEEPEST = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_GREEDY_DEEPEST = 2
+     * }
+     */
+    public static int QUERN_VERIFY_GREEDY_DEEPEST() {
+        return QUERN_VERIFY_GREEDY_DEEPEST;
+    }
+    private static final int QUERN_VERIFY_TYPICAL = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_TYPICAL = 3
+     * }
+     */
+    public static int QUERN_VERIFY_TYPICAL() {
+        return QUERN_VERIFY_TYPICAL;
+    }
+    private static final int QUERN_VERIFY_TARGET_ONLY = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_TARGET_ONLY = 4
+     * }
+     */
+    public static int QUERN_VERIFY_TARGET_ONLY() {
+        return QUERN_VERIFY_TARGET_ONLY;
+    }
+    private static final int QUERN_VERIFY_LOGITS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_LOGITS = 0
+     * }
+     */
+    public static int QUERN_VERIFY_LOGITS() {
+        return QUERN_VERIFY_LOGITS;
+    }
+    private static final int QUERN_VERIFY_PROBABILITIES = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_PROBABILITIES = 1
+     * }
+     */
+    public static int QUERN_VERIFY_PROBABILITIES() {
+        return QUERN_VERIFY_PROBABILITIES;
+    }
+    private static final int QUERN_VERIFY_IDS = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_VERIFY_IDS = 2
+     * }
+     */
+    public static int QUERN_VERIFY_IDS() {
+        return QUERN_VERIFY_IDS;
+    }
+
+    private static class quern_tree_verify_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_verify_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_verify_prepare$descriptor() {
+        return quern_tree_verify_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_verify_prepare$handle() {
+        return quern_tree_verify_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_verify_prepare$address() {
+        return quern_tree_verify_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify_prepare(const quern_tree_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_verify_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_verify_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_verify_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_verify {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_verify");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_verify$descriptor() {
+        return quern_tree_verify.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_verify$handle() {
+        return quern_tree_verify.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_verify$address() {
+        return quern_tree_verify.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_verify(const quern_tree_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const int32_t *paths, const void *target, const float *temperatures, const float *uniforms, const float *final_uniforms, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_verify(MemorySegment desc, int device, MemorySegment offsets, MemorySegment tokens, MemorySegment first_child, MemorySegment next_sibling, MemorySegment paths, MemorySegment target, MemorySegment temperatures, MemorySegment uniforms, MemorySegment final_uniforms, MemorySegment accepted, MemorySegment counts, MemorySegment next, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_verify.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_verify", desc, device, offsets, tokens, first_child, next_sibling, paths, target, temperatures, uniforms, final_uniforms, accepted, counts, next, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, offsets, tokens, first_child, next_sibling, paths, target, temperatures, uniforms, final_uniforms, accepted, counts, next, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
     }
 }
 

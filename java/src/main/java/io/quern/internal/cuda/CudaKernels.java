@@ -9,6 +9,11 @@ final class CudaKernels {
       new KernelSet(
           (device, spec) -> CudaEmbeddingGather.prepare(Operator.EMBEDDING_GATHER, device, spec),
           (device, spec) -> CudaEmbeddingBag.prepare(Operator.EMBEDDING_BAG, device, spec),
+          CudaTreeTopology::prepare,
+          CudaTreeMask::prepare,
+          CudaDynamicTree::prepare,
+          CudaTreeFromMask::prepare,
+          CudaTreeVerify::prepare,
           (device, spec) -> CudaEmbeddingBag.prepare(Operator.SEGMENT_REDUCE, device, spec),
           (device, spec) -> CudaEmbeddingGather.prepare(Operator.SEGMENT_BROADCAST, device, spec),
           CudaSegmentMax::prepare,

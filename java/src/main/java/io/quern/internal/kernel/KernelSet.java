@@ -5,6 +5,11 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param treeTopology kernels of {@code TreeTopology}
+ * @param treeMask kernels of {@code TreeMask}
+ * @param dynamicTree kernels of {@code DynamicTree}
+ * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param treeVerify kernels of {@code TreeVerify}
  * @param segmentReduce kernels of {@code SegmentReduce}: those of {@code EmbeddingBag}, without ids
  * @param segmentBroadcast kernels of {@code SegmentBroadcast}: those of {@code EmbeddingGather}
  * @param segmentMax kernels of {@code SegmentMax}
@@ -15,6 +20,11 @@ package io.quern.internal.kernel;
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    TreeTopologyKernel.Factory treeTopology,
+    TreeMaskKernel.Factory treeMask,
+    DynamicTreeKernel.Factory dynamicTree,
+    TreeFromMaskKernel.Factory treeFromMask,
+    TreeVerifyKernel.Factory treeVerify,
     EmbeddingBagKernel.Factory segmentReduce,
     EmbeddingGatherKernel.Factory segmentBroadcast,
     SegmentMaxKernel.Factory segmentMax,

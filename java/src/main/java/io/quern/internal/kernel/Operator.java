@@ -4,6 +4,11 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  TREE_TOPOLOGY("TreeTopology"),
+  TREE_MASK("TreeMask"),
+  DYNAMIC_TREE("DynamicTree"),
+  TREE_FROM_MASK("TreeFromMask"),
+  TREE_VERIFY("TreeVerify"),
   SEGMENT_REDUCE("SegmentReduce"),
   SEGMENT_BROADCAST("SegmentBroadcast"),
   SEGMENT_MAX("SegmentMax"),

@@ -13,6 +13,11 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
         (device, spec) -> new ScalarEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new ScalarTreeTopology(spec),
+        (device, spec) -> new ScalarTreeMask(spec),
+        (device, spec) -> new ScalarDynamicTree(spec),
+        (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new ScalarEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new ScalarSegmentMax(spec),

@@ -13,6 +13,11 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
         (device, spec) -> new SimdEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new SimdTreeTopology(spec),
+        (device, spec) -> new SimdTreeMask(spec),
+        (device, spec) -> new SimdDynamicTree(spec),
+        (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new SimdEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new SimdSegmentMax(spec),

@@ -1,7 +1,10 @@
 package io.quern.internal.simd;
 
+import java.nio.ByteOrder;
+import jdk.incubator.vector.ByteVector;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
+import jdk.incubator.vector.LongVector;
 import jdk.incubator.vector.ShortVector;
 import jdk.incubator.vector.VectorShape;
 import jdk.incubator.vector.VectorSpecies;
@@ -19,6 +22,11 @@ public final class Species {
 
   static final VectorSpecies<Float> FLOAT = FloatVector.SPECIES_PREFERRED;
   static final VectorSpecies<Integer> INT = IntVector.SPECIES_PREFERRED;
+  static final VectorSpecies<Long> LONG = LongVector.SPECIES_PREFERRED;
+  static final VectorSpecies<Byte> BYTE = ByteVector.SPECIES_PREFERRED;
+
+  /** Of elements in memory. */
+  static final ByteOrder ORDER = ByteOrder.nativeOrder();
 
   /**
    * As many shorts as there are floats in a vector; at 128 bit, whose half is too narrow to load

@@ -5,10 +5,12 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.quern.DType;
 import io.quern.InvalidDataException.Kind;
 import io.quern.bindings.quern.QuernAbi;
+import io.quern.op.CandidateNumbering;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingGather;
 import io.quern.op.EmptyBagPolicy;
 import io.quern.op.IndexPolicy;
+import io.quern.op.TreeMaskFormat;
 import io.quern.op.TreeStatus;
 import java.util.Arrays;
 import java.util.List;
@@ -26,6 +28,8 @@ class AbiNumbersTest {
     assertNumbers("QUERN_COMBINE_", Combine.values(), 0);
     assertNumbers("QUERN_EMPTY_", EmptyBagPolicy.values(), 0);
     assertNumbers("QUERN_TREE_", TreeStatus.values(), 0);
+    assertNumbers("QUERN_MASK_", TreeMaskFormat.values(), 0);
+    assertNumbers("QUERN_CANDIDATES_", CandidateNumbering.values(), 0);
     assertNumbers("QUERN_DATA_", Kind.values(), QuernAbi.QUERN_DATA_OK() + 1);
     assertEquals(EmbeddingGather.MAX_TABLES, QuernAbi.QUERN_MAX_TABLES());
     for (DType dtype : DType.values()) {
