@@ -334,13 +334,13 @@ public final class PonetPooling {
       Check.writable(OP, "probabilities", p);
       Check.disjoint(OP, out, "probabilities", p);
     }
-    long sequences = operands.offsets.shape().dim(0) - 1;
-    Check.workspace(OP, operands.workspace, kernel.workspaceBytes(sequences, tokens), device);
     disjoint("out", out, operands);
     disjoint("probabilities", p, operands);
     disjoint("workspace", operands.workspace, operands);
     Check.disjoint(OP, out, "workspace", operands.workspace);
     Check.disjoint(OP, "probabilities", p, "workspace", operands.workspace);
+    long sequences = operands.offsets.shape().dim(0) - 1;
+    Check.workspace(OP, operands.workspace, kernel.workspaceBytes(sequences, tokens), device);
   }
 
   private void checkRows(String name, Buffer rows, Operands operands) {

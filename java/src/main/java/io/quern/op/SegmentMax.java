@@ -113,8 +113,8 @@ public final class SegmentMax {
     Check.operand(OP, "ids", ids, spec.ids, device);
     Check.vector(OP, "ids", ids, x.shape().dim(0));
     Check.disjoint(OP, out, "ids", ids);
-    Check.workspace(OP, workspace, kernel.workspaceBytes(out.shape().dim(0)), device);
     Check.disjoint(OP, out, "workspace", workspace);
+    Check.workspace(OP, workspace, kernel.workspaceBytes(out.shape().dim(0)), device);
     queue.begin();
     try {
       queue.hold(x);

@@ -74,6 +74,10 @@ class MisuseTest {
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
+    calls.addAll(SegmentReduceCases.misuses());
+    calls.addAll(SegmentBroadcastCases.misuses());
+    calls.addAll(SegmentMaxCases.misuses());
+    calls.addAll(WindowPoolCases.misuses());
     return calls;
   }
 

@@ -124,4 +124,26 @@ public final class SegmentBroadcastCases {
     }
     return cases;
   }
+
+  static List<MisuseCall> misuses() {
+    return List.of(
+        new MisuseCall(
+            "broadcast",
+            "SegmentBroadcast",
+            MisuseCall.operands(
+                "x",
+                MisuseCall.Operand.in(DType.F32, 3, 4).ofAnyExtents(),
+                "ids",
+                MisuseCall.Operand.in(DType.I32, 6),
+                "out",
+                MisuseCall.Operand.out(DType.F16, 6, 4)),
+            device -> {
+              var plan =
+                  SegmentBroadcast.plan(
+                      device,
+                      SegmentBroadcast.Spec.of(DType.F32, 4, IndexPolicy.FAIL).withOut(DType.F16));
+              return (stream, of) ->
+                  plan.run(stream, of.get("x"), of.get("ids"), of.get("out"));
+            }));
+  }
 }

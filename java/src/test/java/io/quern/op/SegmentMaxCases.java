@@ -143,4 +143,27 @@ public final class SegmentMaxCases {
             2));
     return cases;
   }
+
+  static List<MisuseCall> misuses() {
+    return List.of(
+        new MisuseCall(
+            "segment maximum",
+            "SegmentMax",
+            MisuseCall.operands(
+                "x",
+                MisuseCall.Operand.in(DType.F16, 6, 4),
+                "ids",
+                MisuseCall.Operand.in(DType.I32, 6),
+                "out",
+                MisuseCall.Operand.out(DType.F16, 3, 4).ofAnyExtents()),
+            device -> {
+              var plan = SegmentMax.plan(device, SegmentMax.Spec.of(DType.F16, 4));
+              return (stream, of) -> {
+                try (Buffer workspace =
+                    device.allocate(DType.U8, Shape.of(plan.workspaceBytes(4)))) {
+                  plan.run(stream, of.get("x"), of.get("ids"), of.get("out"), workspace);
+                }
+              };
+            }));
+  }
 }

@@ -217,4 +217,38 @@ public final class SegmentReduceCases {
     cases.add(new Case("no-rows", none, List.of(0, 0), ValueSet.NORMAL, Set.of(), 1));
     return cases;
   }
+
+  static List<MisuseCall> misuses() {
+    return List.of(
+        new MisuseCall(
+            "segments",
+            "SegmentReduce",
+            MisuseCall.operands(
+                "x",
+                MisuseCall.Operand.in(DType.F32, 6, 4),
+                "offsets",
+                MisuseCall.Operand.in(DType.I64, 4),
+                "weights",
+                MisuseCall.Operand.in(DType.F32, 6).with(MisuseCall.Missing.NEEDED),
+                "fallback",
+                MisuseCall.Operand.in(DType.F32, 3, 4).with(MisuseCall.Missing.NEEDED),
+                "out",
+                MisuseCall.Operand.out(DType.F16, 3, 4)),
+            device -> {
+              var plan =
+                  SegmentReduce.plan(
+                      device,
+                      SegmentReduce.Spec.of(
+                              DType.F32, 4, Combine.WEIGHTED_MEAN, IndexPolicy.FAIL)
+                          .withOffsets(DType.I64)
+                          .withOut(DType.F16)
+                          .withEmpty(EmptyBagPolicy.FALLBACK));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      SegmentReduce.Operands.of(of.get("x"), of.get("offsets"), of.get("out"))
+                          .withWeights(of.get("weights"))
+                          .withFallback(of.get("fallback")));
+            }));
+  }
 }

@@ -149,4 +149,24 @@ public final class WindowPoolCases {
             1));
     return cases;
   }
+
+  static List<MisuseCall> misuses() {
+    return List.of(
+        new MisuseCall(
+            "windows",
+            "WindowPool",
+            MisuseCall.operands(
+                "x",
+                MisuseCall.Operand.in(DType.F32, 6, 4),
+                "out",
+                MisuseCall.Operand.out(DType.F16, 6, 4)),
+            device -> {
+              var plan =
+                  WindowPool.plan(
+                      device,
+                      WindowPool.Spec.centred(DType.F32, 4, 3, WindowPool.Mode.MAX)
+                          .withOut(DType.F16));
+              return (stream, of) -> plan.run(stream, of.get("x"), of.get("out"));
+            }));
+  }
 }

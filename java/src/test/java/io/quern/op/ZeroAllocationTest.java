@@ -64,6 +64,16 @@ class ZeroAllocationTest {
         cases.add(trees.get(i));
       }
     }
+    SegmentMaxCases.small().stream()
+        .filter(each -> each.id().equals("many"))
+        .forEach(cases::add);
+    WindowPoolCases.small().stream()
+        .filter(each -> each.length() == 200 && each.sequences() > 0)
+        .limit(2)
+        .forEach(cases::add);
+    PonetPoolingCases.small().stream()
+        .filter(each -> each.id().startsWith("base"))
+        .forEach(cases::add);
     return cases;
   }
 

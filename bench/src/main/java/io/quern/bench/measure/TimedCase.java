@@ -44,7 +44,8 @@ public record TimedCase(
     return Stream.of(
             GatherWorkload.cases(), // embedding_gather
             BagWorkload.cases(), // embedding_bag
-            VerifyWorkload.cases()) // tree_verify
+            VerifyWorkload.cases(), // tree_verify
+            PonetWorkload.cases()) // ponet_pooling
         .flatMap(cases -> cases)
         .toList();
   }
