@@ -2,5 +2,6 @@
 #include "quern/gather.h"
 #include "quern/pooling.h"
 #include "quern/quern.h"
+#include "quern/rejection.h"
 #include "quern/tree.h"
 #include "quern/verify.h"

@@ -35,6 +35,14 @@ final class Check {
     }
   }
 
+  /** A matrix. */
+  static void shape(String op, String operand, Buffer buffer, long rows, long columns) {
+    Shape shape = buffer.shape();
+    if (shape.rank() != 2 || shape.dim(0) != rows || shape.dim(1) != columns) {
+      shape(op, operand, buffer, Shape.of(rows, columns));
+    }
+  }
+
   /** A matrix of rows of {@code dim} elements, however many. */
   static void rows(String op, String operand, Buffer buffer, long dim) {
     if (buffer.shape().rank() != 2 || buffer.shape().last() != dim) {

@@ -20,6 +20,7 @@ public interface OperatorCase {
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
     cases.addAll(TreeVerifyCases.small());
+    cases.addAll(RejectionVerifyCases.small());
     cases.addAll(SegmentReduceCases.small());
     cases.addAll(SegmentBroadcastCases.small());
     cases.addAll(SegmentMaxCases.small());

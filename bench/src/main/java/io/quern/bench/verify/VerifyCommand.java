@@ -31,18 +31,33 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
-      Stream.of(
-              new EmbeddingGatherGolden(),
-              new EmbeddingBagGolden(),
-              new VerifyTreeGreedyGolden(),
-              new TreeVerifyPathsGolden(),
-              new TreeSamplingTargetOnlyGolden(),
-              new SegmentReduceGolden(),
-              new PonetSegmentMaxGolden(),
-              new PonetWindowMaxGolden(),
-              new PonetSegmentIndexGolden(),
-              new PonetMixGolden())
-          .collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
+    ops.add(new EmbeddingGatherGolden());
+    ops.add(new EmbeddingBagGolden());
+    ops.addAll(TreeMaskGolden.all());
+    ops.add(DynamicTreeGolden.ofEagle());
+    ops.add(DynamicTreeGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofSglang());
+    ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new VerifyTreeGreedyGolden());
+    ops.add(new TreeVerifyPathsGolden());
+    ops.add(new TreeSamplingTargetOnlyGolden());
+    ops.add(new ChainGolden());
+    ops.add(new RecursiveRejectionGolden());
+    ops.add(new SequoiaVerifyGolden());
+    ops.add(StochasticPathsGolden.eagle());
+    ops.add(StochasticPathsGolden.lantern());
+    ops.add(new KSeqGolden());
+    ops.add(new SeededCoinsGolden());
+    ops.add(new PonetSegmentMaxGolden());
+    ops.add(new PonetWindowMaxGolden());
+    ops.add(new PonetSegmentIndexGolden());
+    ops.add(new PonetMixGolden());
+    return ops;
+  }
 
   @Override
   public String name() {

@@ -50,6 +50,24 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_PONET_MAX_HEAD_DIM() {
         return QUERN_PONET_MAX_HEAD_DIM;
     }
+    private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_REJECTION_MAX_VOCAB 524288
+     * }
+     */
+    public static int QUERN_REJECTION_MAX_VOCAB() {
+        return QUERN_REJECTION_MAX_VOCAB;
+    }
+    private static final int QUERN_REJECTION_MAX_GREEDY_WIDTH = (int)4096L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_REJECTION_MAX_GREEDY_WIDTH 4096
+     * }
+     */
+    public static int QUERN_REJECTION_MAX_GREEDY_WIDTH() {
+        return QUERN_REJECTION_MAX_GREEDY_WIDTH;
+    }
     private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
     /**
      * {@snippet lang=c :
@@ -1446,6 +1464,376 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_ponet_pooling", desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_WITHOUT_REPLACEMENT = 0
+     * }
+     */
+    public static int QUERN_REJECTION_WITHOUT_REPLACEMENT() {
+        return QUERN_REJECTION_WITHOUT_REPLACEMENT;
+    }
+    private static final int QUERN_REJECTION_WITH_REPLACEMENT = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_WITH_REPLACEMENT = 1
+     * }
+     */
+    public static int QUERN_REJECTION_WITH_REPLACEMENT() {
+        return QUERN_REJECTION_WITH_REPLACEMENT;
+    }
+    private static final int QUERN_REJECTION_POINT_DRAFTS = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_POINT_DRAFTS = 2
+     * }
+     */
+    public static int QUERN_REJECTION_POINT_DRAFTS() {
+        return QUERN_REJECTION_POINT_DRAFTS;
+    }
+    private static final int QUERN_REJECTION_K_SEQ = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_K_SEQ = 3
+     * }
+     */
+    public static int QUERN_REJECTION_K_SEQ() {
+        return QUERN_REJECTION_K_SEQ;
+    }
+    private static final int QUERN_REJECTION_BLOCK = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_BLOCK = 4
+     * }
+     */
+    public static int QUERN_REJECTION_BLOCK() {
+        return QUERN_REJECTION_BLOCK;
+    }
+    private static final int QUERN_REJECTION_RELAXED = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_RELAXED = 5
+     * }
+     */
+    public static int QUERN_REJECTION_RELAXED() {
+        return QUERN_REJECTION_RELAXED;
+    }
+    private static final int QUERN_REJECTION_RELAXED_GREEDY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_RELAXED_GREEDY = 6
+     * }
+     */
+    public static int QUERN_REJECTION_RELAXED_GREEDY() {
+        return QUERN_REJECTION_RELAXED_GREEDY;
+    }
+    private static final int QUERN_COINS_BY_NODE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COINS_BY_NODE = 0
+     * }
+     */
+    public static int QUERN_COINS_BY_NODE() {
+        return QUERN_COINS_BY_NODE;
+    }
+    private static final int QUERN_COINS_BY_TEST = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COINS_BY_TEST = 1
+     * }
+     */
+    public static int QUERN_COINS_BY_TEST() {
+        return QUERN_COINS_BY_TEST;
+    }
+    private static final int QUERN_DISTRIBUTION_PROBABILITIES = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_DISTRIBUTION_PROBABILITIES = 0
+     * }
+     */
+    public static int QUERN_DISTRIBUTION_PROBABILITIES() {
+        return QUERN_DISTRIBUTION_PROBABILITIES;
+    }
+    private static final int QUERN_DISTRIBUTION_LOGITS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_DISTRIBUTION_LOGITS = 1
+     * }
+     */
+    public static int QUERN_DISTRIBUTION_LOGITS() {
+        return QUERN_DISTRIBUTION_LOGITS;
+    }
+
+    private static class quern_rejection_verify_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_rejection_verify_prepare$descriptor() {
+        return quern_rejection_verify_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_rejection_verify_prepare$handle() {
+        return quern_rejection_verify_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_rejection_verify_prepare$address() {
+        return quern_rejection_verify_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_rejection_verify_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_rejection_verify_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_rejection_verify_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_rejection_verify {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_rejection_verify$descriptor() {
+        return quern_rejection_verify.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_rejection_verify$handle() {
+        return quern_rejection_verify.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_rejection_verify$address() {
+        return quern_rejection_verify.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_rejection_verify(MemorySegment desc, int device, MemorySegment offsets, MemorySegment tokens, MemorySegment first_child, MemorySegment next_sibling, MemorySegment target, MemorySegment draft, MemorySegment temperatures, MemorySegment uniforms, MemorySegment final_uniforms, MemorySegment nearest, MemorySegment accepted, MemorySegment counts, MemorySegment next, MemorySegment status, MemorySegment distribution, MemorySegment rho, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_rejection_verify.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_rejection_verify", desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_seeded_coins_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_seeded_coins_prepare$descriptor() {
+        return quern_seeded_coins_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_seeded_coins_prepare$handle() {
+        return quern_seeded_coins_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_seeded_coins_prepare$address() {
+        return quern_seeded_coins_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_seeded_coins_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_seeded_coins_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_seeded_coins_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_seeded_coins {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_seeded_coins$descriptor() {
+        return quern_seeded_coins.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_seeded_coins$handle() {
+        return quern_seeded_coins.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_seeded_coins$address() {
+        return quern_seeded_coins.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_seeded_coins(MemorySegment desc, int device, MemorySegment seeds, MemorySegment positions, MemorySegment offsets, MemorySegment coins, MemorySegment finals, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_seeded_coins.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_seeded_coins", desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

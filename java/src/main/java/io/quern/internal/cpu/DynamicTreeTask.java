@@ -108,7 +108,7 @@ public abstract class DynamicTreeTask extends TreeOutputsTask {
     if (!finite) {
       return TreeStatus.NAN;
     }
-    for (int i = 0; selected != null && candidates != selected && i < wanted; i++) {
+    for (int i = 0; selected != null && scores == null && i < wanted; i++) {
       select(b, i, candidate(b, i));
     }
     return TreeStatus.OK;

@@ -14,6 +14,8 @@ final class CudaKernels {
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
           CudaTreeVerify::prepare,
+          CudaRejectionVerify::prepare,
+          CudaSeededCoins::prepare,
           (device, spec) -> CudaEmbeddingBag.prepare(Operator.SEGMENT_REDUCE, device, spec),
           (device, spec) -> CudaEmbeddingGather.prepare(Operator.SEGMENT_BROADCAST, device, spec),
           CudaSegmentMax::prepare,

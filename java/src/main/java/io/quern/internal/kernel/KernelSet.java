@@ -10,6 +10,8 @@ package io.quern.internal.kernel;
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
  * @param treeVerify kernels of {@code TreeVerify}
+ * @param rejectionVerify kernels of {@code RejectionVerify}
+ * @param seededCoins kernels of {@code SeededCoins}
  * @param segmentReduce kernels of {@code SegmentReduce}: those of {@code EmbeddingBag}, without ids
  * @param segmentBroadcast kernels of {@code SegmentBroadcast}: those of {@code EmbeddingGather}
  * @param segmentMax kernels of {@code SegmentMax}
@@ -25,6 +27,8 @@ public record KernelSet(
     DynamicTreeKernel.Factory dynamicTree,
     TreeFromMaskKernel.Factory treeFromMask,
     TreeVerifyKernel.Factory treeVerify,
+    RejectionVerifyKernel.Factory rejectionVerify,
+    SeededCoinsKernel.Factory seededCoins,
     EmbeddingBagKernel.Factory segmentReduce,
     EmbeddingGatherKernel.Factory segmentBroadcast,
     SegmentMaxKernel.Factory segmentMax,

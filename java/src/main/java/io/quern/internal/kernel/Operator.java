@@ -9,6 +9,8 @@ public enum Operator {
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
   TREE_VERIFY("TreeVerify"),
+  REJECTION_VERIFY("RejectionVerify"),
+  SEEDED_COINS("SeededCoins"),
   SEGMENT_REDUCE("SegmentReduce"),
   SEGMENT_BROADCAST("SegmentBroadcast"),
   SEGMENT_MAX("SegmentMax"),

@@ -1,6 +1,7 @@
 package io.quern.internal.scalar;
 
 import io.quern.internal.cpu.HostPonetSegments;
+import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
@@ -18,6 +19,8 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarDynamicTree(spec),
         (device, spec) -> new ScalarTreeFromMask(spec),
         (device, spec) -> new ScalarTreeVerify(spec),
+        (device, spec) -> new ScalarRejectionVerify(spec),
+        (device, out) -> CoinTask::run,
         (device, spec) -> new ScalarEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new ScalarEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new ScalarSegmentMax(spec),

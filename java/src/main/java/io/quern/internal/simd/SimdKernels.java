@@ -1,6 +1,7 @@
 package io.quern.internal.simd;
 
 import io.quern.internal.cpu.HostPonetSegments;
+import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
@@ -18,6 +19,8 @@ public final class SimdKernels {
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
         (device, spec) -> new SimdTreeVerify(spec),
+        (device, spec) -> new SimdRejectionVerify(spec),
+        (device, out) -> CoinTask::run,
         (device, spec) -> new SimdEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new SimdEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new SimdSegmentMax(spec),

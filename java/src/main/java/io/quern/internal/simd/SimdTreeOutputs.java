@@ -203,9 +203,6 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
   private static void store(
       TreeOutputsTask task, Scratch scratch, long first, int count, long prefix) {
     long target = first * Integer.BYTES;
-    if (task.parent != null && task.parent != task.parents) {
-      copy(scratch.parent, task.parent, target, count);
-    }
     if (task.depth != null) {
       copy(scratch.depth, task.depth, target, count);
     }
