@@ -550,7 +550,7 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
 }
 
 template <typename Element, int N>
-__global__ void __launch_bounds__(kPonetThreads)
+__global__ void __launch_bounds__(kPonetThreads, 4)
     ponet_pooling_kernel(const __grid_constant__ PonetArguments arguments) {
   float* query = dynamic_shared<float>();                              // [columns of a slice]
   float* scores = query + arguments.slice_heads * arguments.head_dim;  // [heads of a slice, 64]

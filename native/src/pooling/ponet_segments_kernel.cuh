@@ -47,7 +47,7 @@ inline __device__ int block_prefix(int value, int* warp_sums, int* total) {
 }
 
 // A block cuts a sequence, kCutThreads tokens at a time.
-inline __global__ void __launch_bounds__(kCutThreads)
+static __global__ void __launch_bounds__(kCutThreads)
     ponet_segments_kernel(const __grid_constant__ PonetSegmentsArguments arguments) {
   QUERN_SHARED(int[kCutThreads / 32], warp_sums);
   const Sequences& sequences = arguments.sequences;

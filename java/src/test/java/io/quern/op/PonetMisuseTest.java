@@ -44,8 +44,7 @@ class PonetMisuseTest {
       right.put("valid", device.allocate(DType.BOOL, Shape.of(TOKENS)));
       right.put("special", device.allocate(DType.BOOL, Shape.of(TOKENS)));
       right.put("probabilities", device.allocate(DType.F32, Shape.of(TOKENS, 2)));
-      right.put(
-          "workspace", device.allocate(DType.U8, Shape.of(plan.workspaceBytes(2, TOKENS))));
+      right.put("workspace", device.allocate(DType.U8, Shape.of(plan.workspaceBytes(2, TOKENS))));
       Consumer<Map<String, Buffer>> run = of -> plan.run(stream, operands(of));
       refuses(device, stream, right, List.of("valid", "special", "probabilities"), run);
       for (String read : List.of("q", "k", "o", "local", "segment")) {
@@ -83,8 +82,7 @@ class PonetMisuseTest {
         Stream stream = device.openStream()) {
       PonetSegments plan =
           PonetSegments.plan(
-              device,
-              new PonetSegments.Spec(new PonetSegments.Rule.Tokens(101, 102), DType.I64));
+              device, new PonetSegments.Spec(new PonetSegments.Rule.Tokens(101, 102), DType.I64));
       Map<String, Buffer> right = new TreeMap<>();
       right.put("tokens", device.allocate(DType.I32, Shape.of(TOKENS)));
       right.put("offsets", device.allocate(DType.I64, Shape.of(3)));
@@ -160,8 +158,7 @@ class PonetMisuseTest {
   }
 
   private static void refuses(String words, Runnable run) {
-    IllegalArgumentException thrown =
-        assertThrows(IllegalArgumentException.class, run::run, words);
+    IllegalArgumentException thrown = assertThrows(IllegalArgumentException.class, run::run, words);
     assertTrue(thrown.getMessage().contains(words), thrown.getMessage());
   }
 }

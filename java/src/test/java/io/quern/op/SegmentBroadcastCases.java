@@ -142,8 +142,7 @@ public final class SegmentBroadcastCases {
                   SegmentBroadcast.plan(
                       device,
                       SegmentBroadcast.Spec.of(DType.F32, 4, IndexPolicy.FAIL).withOut(DType.F16));
-              return (stream, of) ->
-                  plan.run(stream, of.get("x"), of.get("ids"), of.get("out"));
+              return (stream, of) -> plan.run(stream, of.get("x"), of.get("ids"), of.get("out"));
             }));
   }
 }

@@ -238,8 +238,7 @@ public final class SegmentReduceCases {
               var plan =
                   SegmentReduce.plan(
                       device,
-                      SegmentReduce.Spec.of(
-                              DType.F32, 4, Combine.WEIGHTED_MEAN, IndexPolicy.FAIL)
+                      SegmentReduce.Spec.of(DType.F32, 4, Combine.WEIGHTED_MEAN, IndexPolicy.FAIL)
                           .withOffsets(DType.I64)
                           .withOut(DType.F16)
                           .withEmpty(EmptyBagPolicy.FALLBACK));

@@ -294,7 +294,8 @@ public final class TreeVerifyCases {
 
     private void makeTokens() {
       for (int i = 0; i < n; i++) {
-        tokens[i] = random.nextInt(of.traits.contains(Trait.DUPLICATES) ? 1 + vocab() / 8 : vocab());
+        tokens[i] =
+            random.nextInt(of.traits.contains(Trait.DUPLICATES) ? 1 + vocab() / 8 : vocab());
       }
     }
 
@@ -359,7 +360,8 @@ public final class TreeVerifyCases {
         }
         default -> {
           for (int i = 0; i < 1 + row.length / 4; i++) {
-            row[random.nextInt(row.length)] = values[random.nextInt(random.nextInt(5) == 0 ? 4 : 2)];
+            row[random.nextInt(row.length)] =
+                values[random.nextInt(random.nextInt(5) == 0 ? 4 : 2)];
           }
         }
       }
@@ -569,9 +571,7 @@ public final class TreeVerifyCases {
             dtype,
             vocab,
             width,
-            width % 2 == 0
-                ? TreeVerify.Typical.MEDUSA_MODEL
-                : TreeVerify.Typical.MEDUSA_FUNCTION));
+            width % 2 == 0 ? TreeVerify.Typical.MEDUSA_MODEL : TreeVerify.Typical.MEDUSA_FUNCTION));
     for (VerifyTarget target : List.of(VerifyTarget.LOGITS, VerifyTarget.PROBABILITIES)) {
       specs.add(
           TreeVerify.Spec.targetOnly(target, dtype, vocab, width, TreeVerify.Thresholds.EXACT));

@@ -74,8 +74,7 @@ final class TreeVerifyReference {
   }
 
   /** One request, with its coins moved by {@code nudge}. */
-  static Answer verify(
-      TreeVerifyCases.Case of, TreeVerifyCases.Inputs in, int b, float nudge) {
+  static Answer verify(TreeVerifyCases.Case of, TreeVerifyCases.Inputs in, int b, float nudge) {
     long start = in.offsets()[b];
     long end = in.offsets()[b + 1];
     if (start < 0 || end < start || end > of.nodes()) {
@@ -123,8 +122,7 @@ final class TreeVerifyReference {
         }
       }
       if (found < 0) {
-        return new Answer(
-            accepted, draws() ? draw(node, tried) : predicted(node), TreeStatus.OK);
+        return new Answer(accepted, draws() ? draw(node, tried) : predicted(node), TreeStatus.OK);
       }
       accepted.add(found);
     }

@@ -64,9 +64,7 @@ class ZeroAllocationTest {
         cases.add(trees.get(i));
       }
     }
-    SegmentMaxCases.small().stream()
-        .filter(each -> each.id().equals("many"))
-        .forEach(cases::add);
+    SegmentMaxCases.small().stream().filter(each -> each.id().equals("many")).forEach(cases::add);
     WindowPoolCases.small().stream()
         .filter(each -> each.length() == 200 && each.sequences() > 0)
         .limit(2)

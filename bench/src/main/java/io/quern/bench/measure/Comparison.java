@@ -66,8 +66,7 @@ public final class Comparison {
       // What has a tolerance is held to what has none.
       List<Contender> exactFirst =
           contenders.stream()
-              .sorted(
-                  Comparator.comparing(one -> one.tolerance() instanceof Tolerance.AllClose))
+              .sorted(Comparator.comparing(one -> one.tolerance() instanceof Tolerance.AllClose))
               .toList();
       for (Contender contender : exactFirst) {
         for (int repeat = 0; repeat < 2; repeat++) {

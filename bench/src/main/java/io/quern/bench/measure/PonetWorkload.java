@@ -80,15 +80,7 @@ final class PonetWorkload {
 
   private Peer peer(String program, String segments) {
     return Peer.torch(
-            program,
-            "q",
-            "k",
-            "o",
-            "local",
-            "segment",
-            segments,
-            (long) sequences,
-            (long) HEADS)
+            program, "q", "k", "o", "local", "segment", segments, (long) sequences, (long) HEADS)
         .returning("out")
         .within(1e-4, 1e-4);
   }
@@ -105,8 +97,7 @@ final class PonetWorkload {
                             TimedCase.of(
                                     OPERATOR,
                                     "ponet-l%d-b%d".formatted(length, sequences),
-                                    memory ->
-                                        new PonetWorkload(memory, length, sequences).workload)
+                                    memory -> new PonetWorkload(memory, length, sequences).workload)
                                 .quickly(sequences == 1 && length == 4096)));
   }
 

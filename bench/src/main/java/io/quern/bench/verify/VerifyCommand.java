@@ -56,6 +56,7 @@ public final class VerifyCommand implements Command {
     ops.add(new PonetWindowMaxGolden());
     ops.add(new PonetSegmentIndexGolden());
     ops.add(new PonetMixGolden());
+    ops.add(new PonetSelfAttentionGolden());
     return ops;
   }
 

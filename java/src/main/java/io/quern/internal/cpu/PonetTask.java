@@ -56,9 +56,9 @@ public abstract class PonetTask extends RowTask {
     return Operator.PONET_POOLING;
   }
 
-  /** Bytes of scratch for the chains. */
+  /** Bytes of scratch for the chains, a multiple of 16. */
   public static long chainBytes(long tokens) {
-    return 2L * Integer.BYTES * tokens;
+    return Math.ceilDiv(2L * Integer.BYTES * tokens, 16) * 16;
   }
 
   /** Takes the operands of a call. */

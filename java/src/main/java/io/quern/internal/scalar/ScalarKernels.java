@@ -1,7 +1,7 @@
 package io.quern.internal.scalar;
 
-import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.CoinTask;
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 

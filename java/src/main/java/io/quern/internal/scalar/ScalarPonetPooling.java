@@ -32,8 +32,7 @@ final class ScalarPonetPooling implements PonetPoolingKernel {
     host.run(chains, sequences, length * Integer.BYTES);
     Heads heads = host.task(Heads.class, Heads::new);
     heads.pool(spec, operands);
-    host.run(
-        heads, sequences * spec.heads(), 6 * length * spec.headDim() * spec.x().byteSize());
+    host.run(heads, sequences * spec.heads(), 6 * length * spec.headDim() * spec.x().byteSize());
   }
 
   /** Works on sequences. */

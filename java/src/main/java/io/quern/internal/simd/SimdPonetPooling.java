@@ -14,10 +14,10 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * {@code out_t = (v + s_t) ∘ o_t + l_t} in three passes over memory: the queries; the keys; segment,
- * local and o, with the output. Work is cut by tokens, never by heads, so that whole rows stream by:
- * a pass over a quarter of the columns at a time takes three times as long. The chunks' shares of the
- * first two passes are in the workspace and combined in between, in ascending order.
+ * {@code out_t = (v + s_t) ∘ o_t + l_t} in three passes over memory: the queries; the keys;
+ * segment, local and o, with the output. Work is cut by tokens, never by heads, so that whole rows
+ * stream by: a pass over a quarter of the columns at a time takes three times as long. The chunks'
+ * shares of the first two passes are in the workspace and combined in between, in ascending order.
  */
 final class SimdPonetPooling implements PonetPoolingKernel {
   /** The most columns of a slice of heads. */
@@ -82,8 +82,8 @@ final class SimdPonetPooling implements PonetPoolingKernel {
   }
 
   /**
-   * Room for all chunks: chunk c of a sequence s is in place {@code offset(s) / 64 + s + c}, so that
-   * no two share one.
+   * Room for all chunks: chunk c of a sequence s is in place {@code offset(s) / 64 + s + c}, so
+   * that no two share one.
    */
   private static long places(long sequences, long tokens) {
     return tokens / PonetTask.CHUNK + sequences;
@@ -284,8 +284,7 @@ final class SimdPonetPooling implements PonetPoolingKernel {
       locate(worker, q, strideQ, begin, n, head, heads);
       Arrays.fill(scratch.chunk, 0, dim, 0);
       PonetRows.add(scratch.rows, scratch.at, n, scratch.chunk, dim);
-      MemorySegment.copy(
-          scratch.chunk, 0, workspace, JAVA_FLOAT, row(querySums, place, head), dim);
+      MemorySegment.copy(scratch.chunk, 0, workspace, JAVA_FLOAT, row(querySums, place, head), dim);
     }
 
     /** The mean query of each head of a sequence; with the first slice the chains. */
@@ -478,8 +477,7 @@ final class SimdPonetPooling implements PonetPoolingKernel {
             if (isValid(token)) {
               reportSegment(token, length);
             }
-            Tile.storeZeros(
-                out, token * strideOut + skip, (long) dim * spec.out().byteSize());
+            Tile.storeZeros(out, token * strideOut + skip, (long) dim * spec.out().byteSize());
           }
           if (none) {
             normaliseNone(token, length, head, heads);
