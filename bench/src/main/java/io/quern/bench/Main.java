@@ -27,11 +27,9 @@ public final class Main {
 
   public static void main(String[] args) {
     List<Command> commands =
-        new ArrayList<>(List.of(
-                new ProbeCommand(),
-                new VerifyCommand(),
-                new BenchCommand(),
-                new WordsCommand()));
+        new ArrayList<>(
+            List.of(
+                new ProbeCommand(), new VerifyCommand(), new BenchCommand(), new WordsCommand()));
     ServiceLoader.load(Command.class).forEach(commands::add);
     Outcome outcome = new Main(commands, Terminal.ofProcess()).run(List.of(args));
     System.exit(outcome.code());

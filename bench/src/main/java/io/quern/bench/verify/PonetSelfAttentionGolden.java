@@ -34,8 +34,7 @@ final class PonetSelfAttentionGolden implements GoldenOp {
     long count = sequences * length;
     Buffer offsets = new PonetBatch(operands, sequences, length).offsets();
     var spec =
-        PonetPooling.Spec.of(
-                DType.F32, integer(golden, "heads"), integer(golden, "head_dim"))
+        PonetPooling.Spec.of(DType.F32, integer(golden, "heads"), integer(golden, "head_dim"))
             .withWindow(integer(golden, "kernel"));
     var pooling = PonetPooling.plan(operands.device(), spec);
     Buffer y = operands.output(DType.F32, spec.rowsShape(count));
@@ -68,10 +67,8 @@ final class PonetSelfAttentionGolden implements GoldenOp {
     return Math.toIntExact((Long) golden.params().get(parameter));
   }
 
-  private static Buffer special(
-      GoldenCase golden, Operands operands, Buffer offsets, long count) {
-    var rule =
-        new PonetSegments.Rule.Tokens(integer(golden, "cls_id"), integer(golden, "eos_id"));
+  private static Buffer special(GoldenCase golden, Operands operands, Buffer offsets, long count) {
+    var rule = new PonetSegments.Rule.Tokens(integer(golden, "cls_id"), integer(golden, "eos_id"));
     Buffer special = operands.output(DType.BOOL, Shape.of(count));
     PonetSegments.plan(operands.device(), new PonetSegments.Spec(rule, DType.I32))
         .run(

@@ -129,8 +129,7 @@ public final class WordsCommand implements Command {
         SegmentReduce.plan(
             device, SegmentReduce.Spec.of(DType.F32, DIM, Combine.MEAN, IndexPolicy.FAIL));
     var broadcast =
-        SegmentBroadcast.plan(
-            device, SegmentBroadcast.Spec.of(DType.F32, DIM, IndexPolicy.FAIL));
+        SegmentBroadcast.plan(device, SegmentBroadcast.Spec.of(DType.F32, DIM, IndexPolicy.FAIL));
     try (Stream stream = device.openStream();
         Buffer rows = device.allocate(DType.F32, Shape.of(BYTES, DIM));
         Buffer ids = device.allocate(DType.I32, Shape.of(bytes.length));
@@ -157,9 +156,7 @@ public final class WordsCommand implements Command {
       int from = offsets[word];
       int length = offsets[word + 1] - from;
       String text = new String(bytes, from, length, StandardCharsets.UTF_8);
-      terminal
-          .out()
-          .printf(Locale.ROOT, "%-20s %3d bytes %9.5f%n", text, length, rows[from * DIM]);
+      terminal.out().printf(Locale.ROOT, "%-20s %3d bytes %9.5f%n", text, length, rows[from * DIM]);
     }
   }
 }
