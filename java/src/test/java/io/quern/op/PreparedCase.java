@@ -207,6 +207,11 @@ public abstract class PreparedCase implements AutoCloseable {
     return memory;
   }
 
+  /** Memory of {@link #elements} as a matrix; a view with gaps where the case is strided. */
+  final Buffer rows(Buffer memory, Shape shape) {
+    return strided ? view(memory, shape) : memory.view(0, shape, shape.last());
+  }
+
   /** Scratch, of which nothing is expected. */
   final Buffer workspace(long bytes) {
     return allocateDense(DType.U8, Shape.of(bytes));

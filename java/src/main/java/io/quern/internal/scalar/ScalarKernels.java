@@ -2,6 +2,7 @@ package io.quern.internal.scalar;
 
 import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.cpu.HostPonetSegments;
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
@@ -14,13 +15,20 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
         (device, spec) -> new ScalarEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new ScalarScatterRows(spec),
+        (device, spec) -> new ScalarKvCompaction(spec),
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec),
         (device, spec) -> new ScalarTreeTopology(spec),
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
         (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarPackBits(spec),
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
         (device, out) -> CoinTask::run,
+        (device, spec) -> new HostAdjacencyFill(spec),
         (device, spec) -> new ScalarEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new ScalarEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new ScalarSegmentMax(spec),

@@ -2,6 +2,7 @@ package io.quern.internal.simd;
 
 import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.cpu.HostPonetSegments;
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
@@ -14,13 +15,20 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
         (device, spec) -> new SimdEmbeddingBag(Operator.EMBEDDING_BAG, spec),
+        (device, spec) -> new SimdScatterRows(spec),
+        (device, spec) -> new SimdKvCompaction(spec),
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec),
         (device, spec) -> new SimdTreeTopology(spec),
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdPackBits(spec),
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
         (device, out) -> CoinTask::run,
+        (device, spec) -> new HostAdjacencyFill(spec),
         (device, spec) -> new SimdEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
         (device, spec) -> new SimdEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
         (device, spec) -> new SimdSegmentMax(spec),
