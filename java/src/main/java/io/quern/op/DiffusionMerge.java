@@ -42,10 +42,11 @@ public record DiffusionMerge(boolean applies, MergeScheme.Grid grid, long r, boo
   }
 
   /**
-   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is; all 0 where they are not random.
+   * Offsets for {@link TokenMatch.Operands}: where in its cell each destination is; all 0 where
+   * they are not random.
    *
-   * @param uniforms a number in [0, 1) for each cell, such as {@link SeededCoins} gives for a seed; not read where
-   *     offsets are not random
+   * @param uniforms a number in [0, 1) for each cell, such as {@link SeededCoins} gives for a seed;
+   *     not read where offsets are not random
    */
   public int[] offsets(float[] uniforms) {
     int[] offsets = new int[Math.multiplyExact(grid.columns(), grid.rows())];

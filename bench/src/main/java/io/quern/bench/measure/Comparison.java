@@ -63,10 +63,10 @@ public final class Comparison {
   public Optional<String> disagreement() {
     try (Arena arena = Arena.ofConfined()) {
       Map<String, MemorySegment> expected = new HashMap<>();
-      // What must be equal bit for bit comes first, and the rest is held to it.
+      // What has a tolerance is held to what has none.
       List<Contender> exactFirst =
           contenders.stream()
-              .sorted(Comparator.comparing(each -> each.tolerance() instanceof Tolerance.AllClose))
+              .sorted(Comparator.comparing(one -> one.tolerance() instanceof Tolerance.AllClose))
               .toList();
       for (Contender contender : exactFirst) {
         for (int repeat = 0; repeat < 2; repeat++) {

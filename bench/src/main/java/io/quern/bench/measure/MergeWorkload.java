@@ -16,8 +16,8 @@ import java.util.SplittableRandom;
 import java.util.stream.Stream;
 
 /**
- * Steps of token merging as models take them. Tokens come in groups of near equals, as in images, so that what is merged
- * does not hang on the last bit of a similarity.
+ * Steps of token merging as models take them. Tokens come in groups of near equals, as in images,
+ * so that what is merged does not hang on the last bit of a similarity.
  */
 final class MergeWorkload {
   private static final double CLOSE = 2e-5;
@@ -35,7 +35,8 @@ final class MergeWorkload {
   }
 
   /** Match by keys, merge weighted by size. */
-  private static TimedCase tome(String shape, int batch, int tokens, int metricDim, int dim, int r) {
+  private static TimedCase tome(
+      String shape, int batch, int tokens, int metricDim, int dim, int r) {
     return TimedCase.of(
         "token_match",
         "tome-" + shape,
@@ -117,7 +118,11 @@ final class MergeWorkload {
                       DType.F32,
                       all,
                       groups(
-                          memory, batch, tokens, dim, n -> n / side / 2 * (side / 2) + n % side / 2));
+                          memory,
+                          batch,
+                          tokens,
+                          dim,
+                          n -> n / side / 2 * (side / 2) + n % side / 2));
           workload.output("out", DType.F32, all);
           for (String peer : new String[] {"grid_step", "grid_step_tuned"}) {
             workload.peer(
@@ -169,7 +174,8 @@ final class MergeWorkload {
                       DType.F32,
                       Shape.of(batch, tokens, dim),
                       groups(memory, batch, tokens, dim, n -> n / 3))
-                  .input("attention", DType.F32, attention, descending(memory, batch, heads, tokens))
+                  .input(
+                      "attention", DType.F32, attention, descending(memory, batch, heads, tokens))
                   .input("size", DType.F32, perToken, ones(memory, batch * tokens));
           workload.output("out", DType.F32, Shape.of(batch, keep, dim));
           workload.output("sizeOut", DType.F32, Shape.of(batch, keep));
@@ -226,7 +232,8 @@ final class MergeWorkload {
   }
 
   /** Importances far enough apart that no order of additions changes theirs. */
-  private static MemorySegment descending(SegmentAllocator memory, int batch, int heads, int tokens) {
+  private static MemorySegment descending(
+      SegmentAllocator memory, int batch, int heads, int tokens) {
     MemorySegment rows = memory.allocate((long) batch * heads * tokens * Float.BYTES, 64);
     for (int b = 0; b < batch; b++) {
       for (int n = 0; n < tokens; n++) {

@@ -41,6 +41,24 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_TABLES() {
         return QUERN_MAX_TABLES;
     }
+    private static final int QUERN_MAX_CACHES = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_CACHES 256
+     * }
+     */
+    public static int QUERN_MAX_CACHES() {
+        return QUERN_MAX_CACHES;
+    }
+    private static final int QUERN_PONET_MAX_HEAD_DIM = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_PONET_MAX_HEAD_DIM 1024
+     * }
+     */
+    public static int QUERN_PONET_MAX_HEAD_DIM() {
+        return QUERN_PONET_MAX_HEAD_DIM;
+    }
     private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
     /**
      * {@snippet lang=c :
@@ -59,23 +77,32 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_REJECTION_MAX_GREEDY_WIDTH() {
         return QUERN_REJECTION_MAX_GREEDY_WIDTH;
     }
-    private static final int QUERN_VERIFY_MAX_PATHS = (int)2048L;
+    private static final int QUERN_MAX_BEAMS = (int)1024L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_PATHS 2048
+     * #define QUERN_MAX_BEAMS 1024
      * }
      */
-    public static int QUERN_VERIFY_MAX_PATHS() {
-        return QUERN_VERIFY_MAX_PATHS;
+    public static int QUERN_MAX_BEAMS() {
+        return QUERN_MAX_BEAMS;
     }
-    private static final int QUERN_VERIFY_MAX_VOCAB = (int)4194304L;
+    private static final int QUERN_MAX_VERIFY_PATHS = (int)2048L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_VERIFY_MAX_VOCAB 4194304
+     * #define QUERN_MAX_VERIFY_PATHS 2048
      * }
      */
-    public static int QUERN_VERIFY_MAX_VOCAB() {
-        return QUERN_VERIFY_MAX_VOCAB;
+    public static int QUERN_MAX_VERIFY_PATHS() {
+        return QUERN_MAX_VERIFY_PATHS;
+    }
+    private static final int QUERN_MAX_VERIFY_VOCAB = (int)4194304L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_VERIFY_VOCAB 4194304
+     * }
+     */
+    public static int QUERN_MAX_VERIFY_VOCAB() {
+        return QUERN_MAX_VERIFY_VOCAB;
     }
     private static final int QUERN_OK = (int)0L;
     /**
@@ -488,6 +515,1013 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_TREE_OK = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OK = 0
+     * }
+     */
+    public static int QUERN_TREE_OK() {
+        return QUERN_TREE_OK;
+    }
+    private static final int QUERN_TREE_OFFSETS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
+     * }
+     */
+    public static int QUERN_TREE_OFFSETS() {
+        return QUERN_TREE_OFFSETS;
+    }
+    private static final int QUERN_TREE_EMPTY = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_EMPTY = 2
+     * }
+     */
+    public static int QUERN_TREE_EMPTY() {
+        return QUERN_TREE_EMPTY;
+    }
+    private static final int QUERN_TREE_ROOT = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_ROOT = 3
+     * }
+     */
+    public static int QUERN_TREE_ROOT() {
+        return QUERN_TREE_ROOT;
+    }
+    private static final int QUERN_TREE_PARENT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PARENT = 4
+     * }
+     */
+    public static int QUERN_TREE_PARENT() {
+        return QUERN_TREE_PARENT;
+    }
+    private static final int QUERN_TREE_LINK = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_LINK = 5
+     * }
+     */
+    public static int QUERN_TREE_LINK() {
+        return QUERN_TREE_LINK;
+    }
+    private static final int QUERN_TREE_CAPACITY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
+     * }
+     */
+    public static int QUERN_TREE_CAPACITY() {
+        return QUERN_TREE_CAPACITY;
+    }
+    private static final int QUERN_TREE_NAN = (int)7L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_NAN = 7
+     * }
+     */
+    public static int QUERN_TREE_NAN() {
+        return QUERN_TREE_NAN;
+    }
+    private static final int QUERN_TREE_TOKEN = (int)8L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_TOKEN = 8
+     * }
+     */
+    public static int QUERN_TREE_TOKEN() {
+        return QUERN_TREE_TOKEN;
+    }
+    private static final int QUERN_TREE_PREFIX = (int)9L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_PREFIX = 9
+     * }
+     */
+    public static int QUERN_TREE_PREFIX() {
+        return QUERN_TREE_PREFIX;
+    }
+    private static final int QUERN_TREE_SELECTION = (int)10L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_SELECTION = 10
+     * }
+     */
+    public static int QUERN_TREE_SELECTION() {
+        return QUERN_TREE_SELECTION;
+    }
+    private static final int QUERN_TREE_MASK = (int)11L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TREE_MASK = 11
+     * }
+     */
+    public static int QUERN_TREE_MASK() {
+        return QUERN_TREE_MASK;
+    }
+
+    private static class quern_tree_topology_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology_prepare$descriptor() {
+        return quern_tree_topology_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_topology_prepare$handle() {
+        return quern_tree_topology_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_topology_prepare$address() {
+        return quern_tree_topology_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_topology_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_topology_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_topology {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_topology$descriptor() {
+        return quern_tree_topology.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_topology$handle() {
+        return quern_tree_topology.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_topology$address() {
+        return quern_tree_topology.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_topology(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_topology.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_topology", desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_MASK_ONE_ZERO = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ONE_ZERO = 0
+     * }
+     */
+    public static int QUERN_MASK_ONE_ZERO() {
+        return QUERN_MASK_ONE_ZERO;
+    }
+    private static final int QUERN_MASK_ADDITIVE_INF = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_INF = 1
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_INF() {
+        return QUERN_MASK_ADDITIVE_INF;
+    }
+    private static final int QUERN_MASK_ADDITIVE_MIN = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_ADDITIVE_MIN = 2
+     * }
+     */
+    public static int QUERN_MASK_ADDITIVE_MIN() {
+        return QUERN_MASK_ADDITIVE_MIN;
+    }
+    private static final int QUERN_MASK_BITS = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_BITS = 3
+     * }
+     */
+    public static int QUERN_MASK_BITS() {
+        return QUERN_MASK_BITS;
+    }
+    private static final int QUERN_MASK_FLAT = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_FLAT = 4
+     * }
+     */
+    public static int QUERN_MASK_FLAT() {
+        return QUERN_MASK_FLAT;
+    }
+    private static final int QUERN_MASK_PACKED = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MASK_PACKED = 5
+     * }
+     */
+    public static int QUERN_MASK_PACKED() {
+        return QUERN_MASK_PACKED;
+    }
+
+    private static class quern_tree_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask_prepare$descriptor() {
+        return quern_tree_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_mask_prepare$handle() {
+        return quern_tree_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_mask_prepare$address() {
+        return quern_tree_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_mask$descriptor() {
+        return quern_tree_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_mask$handle() {
+        return quern_tree_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_mask$address() {
+        return quern_tree_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_mask(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment out, MemorySegment indptr, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_mask", desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CANDIDATES_FROM_ONE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ONE = 0
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ONE() {
+        return QUERN_CANDIDATES_FROM_ONE;
+    }
+    private static final int QUERN_CANDIDATES_FROM_ZERO = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CANDIDATES_FROM_ZERO = 1
+     * }
+     */
+    public static int QUERN_CANDIDATES_FROM_ZERO() {
+        return QUERN_CANDIDATES_FROM_ZERO;
+    }
+
+    private static class quern_dynamic_tree_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree_prepare$descriptor() {
+        return quern_dynamic_tree_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree_prepare$handle() {
+        return quern_dynamic_tree_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree_prepare$address() {
+        return quern_dynamic_tree_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_dynamic_tree_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_dynamic_tree_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_dynamic_tree {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_dynamic_tree$descriptor() {
+        return quern_dynamic_tree.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_dynamic_tree$handle() {
+        return quern_dynamic_tree.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_dynamic_tree$address() {
+        return quern_dynamic_tree.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_dynamic_tree(MemorySegment desc, int device, MemorySegment scores, MemorySegment selection, MemorySegment parent_list, MemorySegment prefix, MemorySegment selected, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_dynamic_tree.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_dynamic_tree", desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask_prepare$descriptor() {
+        return quern_tree_from_mask_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask_prepare$handle() {
+        return quern_tree_from_mask_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask_prepare$address() {
+        return quern_tree_from_mask_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_tree_from_mask_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_tree_from_mask_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_tree_from_mask {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_tree_from_mask$descriptor() {
+        return quern_tree_from_mask.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_tree_from_mask$handle() {
+        return quern_tree_from_mask.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_tree_from_mask$address() {
+        return quern_tree_from_mask.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_tree_from_mask(MemorySegment desc, int device, MemorySegment mask, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_tree_from_mask.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_BITS_LITTLE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_LITTLE = 0
+     * }
+     */
+    public static int QUERN_BITS_LITTLE() {
+        return QUERN_BITS_LITTLE;
+    }
+    private static final int QUERN_BITS_BIG = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_BIG = 1
+     * }
+     */
+    public static int QUERN_BITS_BIG() {
+        return QUERN_BITS_BIG;
+    }
+
+    private static class quern_pack_bits_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits_prepare$descriptor() {
+        return quern_pack_bits_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_pack_bits_prepare$handle() {
+        return quern_pack_bits_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_pack_bits_prepare$address() {
+        return quern_pack_bits_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_pack_bits_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_pack_bits_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_pack_bits {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits$descriptor() {
+        return quern_pack_bits.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_pack_bits$handle() {
+        return quern_pack_bits.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_pack_bits$address() {
+        return quern_pack_bits.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_pack_bits(MemorySegment desc, int device, MemorySegment x, MemorySegment offsets, MemorySegment out, MemorySegment out_offsets, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_pack_bits.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits", desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_CONTIGUOUS = 0
+     * }
+     */
+    public static int QUERN_CACHE_CONTIGUOUS() {
+        return QUERN_CACHE_CONTIGUOUS;
+    }
+    private static final int QUERN_CACHE_SLOTS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_SLOTS = 1
+     * }
+     */
+    public static int QUERN_CACHE_SLOTS() {
+        return QUERN_CACHE_SLOTS;
+    }
+    private static final int QUERN_CACHE_TABLE = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_TABLE = 2
+     * }
+     */
+    public static int QUERN_CACHE_TABLE() {
+        return QUERN_CACHE_TABLE;
+    }
+
+    private static class quern_kv_compaction_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction_prepare$descriptor() {
+        return quern_kv_compaction_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction_prepare$handle() {
+        return quern_kv_compaction_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction_prepare$address() {
+        return quern_kv_compaction_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_kv_compaction_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_kv_compaction_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_kv_compaction {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction$descriptor() {
+        return quern_kv_compaction.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction$handle() {
+        return quern_kv_compaction.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction$address() {
+        return quern_kv_compaction.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_kv_compaction(MemorySegment desc, int device, MemorySegment path, MemorySegment counts, MemorySegment lengths, MemorySegment slots, MemorySegment offsets, MemorySegment table_rows, MemorySegment new_lengths, MemorySegment status, MemorySegment freed, MemorySegment freed_counts, MemorySegment evicted, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_kv_compaction.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction", desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 
     private static class quern_embedding_gather_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
@@ -833,6 +1867,162 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_embedding_bag", desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_SCATTER_SET = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_SET = 0
+     * }
+     */
+    public static int QUERN_SCATTER_SET() {
+        return QUERN_SCATTER_SET;
+    }
+    private static final int QUERN_SCATTER_ADD = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_ADD = 1
+     * }
+     */
+    public static int QUERN_SCATTER_ADD() {
+        return QUERN_SCATTER_ADD;
+    }
+    private static final int QUERN_SCATTER_MAX = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_MAX = 2
+     * }
+     */
+    public static int QUERN_SCATTER_MAX() {
+        return QUERN_SCATTER_MAX;
+    }
+
+    private static class quern_scatter_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows_prepare$descriptor() {
+        return quern_scatter_rows_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows_prepare$handle() {
+        return quern_scatter_rows_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows_prepare$address() {
+        return quern_scatter_rows_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_scatter_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_scatter_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_scatter_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows$descriptor() {
+        return quern_scatter_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows$handle() {
+        return quern_scatter_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows$address() {
+        return quern_scatter_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_scatter_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_scatter_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -1538,6 +2728,761 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class quern_segment_max_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_segment_max_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_segment_max_prepare$descriptor() {
+        return quern_segment_max_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_segment_max_prepare$handle() {
+        return quern_segment_max_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_segment_max_prepare$address() {
+        return quern_segment_max_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_segment_max_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_segment_max_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_segment_max_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_segment_max {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_segment_max");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_segment_max$descriptor() {
+        return quern_segment_max.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_segment_max$handle() {
+        return quern_segment_max.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_segment_max$address() {
+        return quern_segment_max.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_segment_max(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_segment_max.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_segment_max", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_WINDOW_MAX = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_WINDOW_MAX = 0
+     * }
+     */
+    public static int QUERN_WINDOW_MAX() {
+        return QUERN_WINDOW_MAX;
+    }
+    private static final int QUERN_WINDOW_MEAN = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_WINDOW_MEAN = 1
+     * }
+     */
+    public static int QUERN_WINDOW_MEAN() {
+        return QUERN_WINDOW_MEAN;
+    }
+
+    private static class quern_window_pool_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_window_pool_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_window_pool_prepare$descriptor() {
+        return quern_window_pool_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_window_pool_prepare$handle() {
+        return quern_window_pool_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_window_pool_prepare$address() {
+        return quern_window_pool_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_window_pool_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_window_pool_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_window_pool_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_window_pool {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_window_pool");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_window_pool$descriptor() {
+        return quern_window_pool.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_window_pool$handle() {
+        return quern_window_pool.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_window_pool$address() {
+        return quern_window_pool.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_window_pool(MemorySegment desc, int device, MemorySegment x, MemorySegment out, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_window_pool.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_window_pool", desc, device, x, out, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, out, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_segments_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_segments_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_segments_prepare$descriptor() {
+        return quern_ponet_segments_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_segments_prepare$handle() {
+        return quern_ponet_segments_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_segments_prepare$address() {
+        return quern_ponet_segments_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_segments_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_segments_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_segments_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_segments {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_segments");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_segments$descriptor() {
+        return quern_ponet_segments.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_segments$handle() {
+        return quern_ponet_segments.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_segments$address() {
+        return quern_ponet_segments.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_segments(MemorySegment desc, int device, MemorySegment tokens, MemorySegment offsets, MemorySegment segment_ids, MemorySegment special, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_segments.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_segments", desc, device, tokens, offsets, segment_ids, special, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, tokens, offsets, segment_ids, special, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_PONET_BERT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_PONET_BERT = 0
+     * }
+     */
+    public static int QUERN_PONET_BERT() {
+        return QUERN_PONET_BERT;
+    }
+    private static final int QUERN_PONET_LRA = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_PONET_LRA = 1
+     * }
+     */
+    public static int QUERN_PONET_LRA() {
+        return QUERN_PONET_LRA;
+    }
+
+    private static class quern_ponet_pooling_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_INT,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling_workspace$descriptor() {
+        return quern_ponet_pooling_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling_workspace$handle() {
+        return quern_ponet_pooling_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling_workspace$address() {
+        return quern_ponet_pooling_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static long quern_ponet_pooling_workspace(long sequences, long count, int heads, int head_dim) {
+        var mh$ = quern_ponet_pooling_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling_workspace", sequences, count, heads, head_dim);
+            }
+            return (long)mh$.invokeExact(sequences, count, heads, head_dim);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_pooling_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling_prepare$descriptor() {
+        return quern_ponet_pooling_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling_prepare$handle() {
+        return quern_ponet_pooling_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling_prepare$address() {
+        return quern_ponet_pooling_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_pooling_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_pooling_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_pooling {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling$descriptor() {
+        return quern_ponet_pooling.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling$handle() {
+        return quern_ponet_pooling.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling$address() {
+        return quern_ponet_pooling.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_pooling(MemorySegment desc, int device, MemorySegment q, MemorySegment k, MemorySegment o, MemorySegment local, MemorySegment segment, MemorySegment offsets, MemorySegment segment_ids, MemorySegment valid, MemorySegment special, MemorySegment out, MemorySegment probabilities, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_pooling.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling", desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_adjacency_fill_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill_prepare$descriptor() {
+        return quern_adjacency_fill_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill_prepare$handle() {
+        return quern_adjacency_fill_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill_prepare$address() {
+        return quern_adjacency_fill_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_adjacency_fill_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_adjacency_fill_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_adjacency_fill {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill$descriptor() {
+        return quern_adjacency_fill.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill$handle() {
+        return quern_adjacency_fill.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill$address() {
+        return quern_adjacency_fill.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_adjacency_fill(MemorySegment desc, int device, MemorySegment adjacency, MemorySegment roots, MemorySegment parent, MemorySegment rank, MemorySegment offsets, MemorySegment tokens, MemorySegment status, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_adjacency_fill.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill", desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
     /**
      * {@snippet lang=c :
@@ -1908,123 +3853,15 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
-    private static final int QUERN_TREE_OK = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OK = 0
-     * }
-     */
-    public static int QUERN_TREE_OK() {
-        return QUERN_TREE_OK;
-    }
-    private static final int QUERN_TREE_OFFSETS = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_OFFSETS = 1
-     * }
-     */
-    public static int QUERN_TREE_OFFSETS() {
-        return QUERN_TREE_OFFSETS;
-    }
-    private static final int QUERN_TREE_EMPTY = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_EMPTY = 2
-     * }
-     */
-    public static int QUERN_TREE_EMPTY() {
-        return QUERN_TREE_EMPTY;
-    }
-    private static final int QUERN_TREE_ROOT = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_ROOT = 3
-     * }
-     */
-    public static int QUERN_TREE_ROOT() {
-        return QUERN_TREE_ROOT;
-    }
-    private static final int QUERN_TREE_PARENT = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_PARENT = 4
-     * }
-     */
-    public static int QUERN_TREE_PARENT() {
-        return QUERN_TREE_PARENT;
-    }
-    private static final int QUERN_TREE_LINK = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_LINK = 5
-     * }
-     */
-    public static int QUERN_TREE_LINK() {
-        return QUERN_TREE_LINK;
-    }
-    private static final int QUERN_TREE_CAPACITY = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_CAPACITY = 6
-     * }
-     */
-    public static int QUERN_TREE_CAPACITY() {
-        return QUERN_TREE_CAPACITY;
-    }
-    private static final int QUERN_TREE_NAN = (int)7L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_NAN = 7
-     * }
-     */
-    public static int QUERN_TREE_NAN() {
-        return QUERN_TREE_NAN;
-    }
-    private static final int QUERN_TREE_TOKEN = (int)8L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_TOKEN = 8
-     * }
-     */
-    public static int QUERN_TREE_TOKEN() {
-        return QUERN_TREE_TOKEN;
-    }
-    private static final int QUERN_TREE_PREFIX = (int)9L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_PREFIX = 9
-     * }
-     */
-    public static int QUERN_TREE_PREFIX() {
-        return QUERN_TREE_PREFIX;
-    }
-    private static final int QUERN_TREE_SELECTION = (int)10L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_SELECTION = 10
-     * }
-     */
-    public static int QUERN_TREE_SELECTION() {
-        return QUERN_TREE_SELECTION;
-    }
-    private static final int QUERN_TREE_MASK = (int)11L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_TREE_MASK = 11
-     * }
-     */
-    public static int QUERN_TREE_MASK() {
-        return QUERN_TREE_MASK;
-    }
 
-    private static class quern_tree_topology_prepare {
+    private static class quern_top_k_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
             QuernAbi.C_INT
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology_prepare");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k_prepare");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2032,43 +3869,43 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
      * }
      */
-    public static FunctionDescriptor quern_tree_topology_prepare$descriptor() {
-        return quern_tree_topology_prepare.DESC;
+    public static FunctionDescriptor quern_top_k_prepare$descriptor() {
+        return quern_top_k_prepare.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
      * }
      */
-    public static MethodHandle quern_tree_topology_prepare$handle() {
-        return quern_tree_topology_prepare.HANDLE;
+    public static MethodHandle quern_top_k_prepare$handle() {
+        return quern_top_k_prepare.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
      * }
      */
-    public static MemorySegment quern_tree_topology_prepare$address() {
-        return quern_tree_topology_prepare.ADDR;
+    public static MemorySegment quern_top_k_prepare$address() {
+        return quern_top_k_prepare.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_tree_topology_prepare(const quern_tree_topology_desc *desc, int32_t device)
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
      * }
      */
-    public static int quern_tree_topology_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_topology_prepare.HANDLE;
+    public static int quern_top_k_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_top_k_prepare.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_topology_prepare", desc, device);
+                traceDowncall("quern_top_k_prepare", desc, device);
             }
             return (int)mh$.invokeExact(desc, device);
         } catch (Error | RuntimeException ex) {
@@ -2078,7 +3915,7 @@ public class QuernAbi extends QuernAbi$shared {
         }
     }
 
-    private static class quern_tree_topology {
+    private static class quern_top_k {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
@@ -2091,7 +3928,7 @@ public class QuernAbi extends QuernAbi$shared {
             QuernAbi.C_POINTER
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_topology");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2099,114 +3936,60 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static FunctionDescriptor quern_tree_topology$descriptor() {
-        return quern_tree_topology.DESC;
+    public static FunctionDescriptor quern_top_k$descriptor() {
+        return quern_top_k.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MethodHandle quern_tree_topology$handle() {
-        return quern_tree_topology.HANDLE;
+    public static MethodHandle quern_top_k$handle() {
+        return quern_top_k.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MemorySegment quern_tree_topology$address() {
-        return quern_tree_topology.ADDR;
+    public static MemorySegment quern_top_k$address() {
+        return quern_top_k.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_tree_topology(const quern_tree_topology_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static int quern_tree_topology(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_topology.HANDLE;
+    public static int quern_top_k(MemorySegment desc, int device, MemorySegment x, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_top_k.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_topology", desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+                traceDowncall("quern_top_k", desc, device, x, values, indices, workspace, workspace_bytes, stream);
             }
-            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, workspace, workspace_bytes, stream);
+            return (int)mh$.invokeExact(desc, device, x, values, indices, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
            throw new AssertionError("should not reach here", ex$);
         }
     }
-    private static final int QUERN_MASK_ONE_ZERO = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ONE_ZERO = 0
-     * }
-     */
-    public static int QUERN_MASK_ONE_ZERO() {
-        return QUERN_MASK_ONE_ZERO;
-    }
-    private static final int QUERN_MASK_ADDITIVE_INF = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ADDITIVE_INF = 1
-     * }
-     */
-    public static int QUERN_MASK_ADDITIVE_INF() {
-        return QUERN_MASK_ADDITIVE_INF;
-    }
-    private static final int QUERN_MASK_ADDITIVE_MIN = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_ADDITIVE_MIN = 2
-     * }
-     */
-    public static int QUERN_MASK_ADDITIVE_MIN() {
-        return QUERN_MASK_ADDITIVE_MIN;
-    }
-    private static final int QUERN_MASK_BITS = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_BITS = 3
-     * }
-     */
-    public static int QUERN_MASK_BITS() {
-        return QUERN_MASK_BITS;
-    }
-    private static final int QUERN_MASK_FLAT = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_FLAT = 4
-     * }
-     */
-    public static int QUERN_MASK_FLAT() {
-        return QUERN_MASK_FLAT;
-    }
-    private static final int QUERN_MASK_PACKED = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_MASK_PACKED = 5
-     * }
-     */
-    public static int QUERN_MASK_PACKED() {
-        return QUERN_MASK_PACKED;
-    }
 
-    private static class quern_tree_mask_prepare {
+    private static class quern_sample_rows_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
             QuernAbi.C_INT
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask_prepare");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows_prepare");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2214,43 +3997,43 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
      * }
      */
-    public static FunctionDescriptor quern_tree_mask_prepare$descriptor() {
-        return quern_tree_mask_prepare.DESC;
+    public static FunctionDescriptor quern_sample_rows_prepare$descriptor() {
+        return quern_sample_rows_prepare.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
      * }
      */
-    public static MethodHandle quern_tree_mask_prepare$handle() {
-        return quern_tree_mask_prepare.HANDLE;
+    public static MethodHandle quern_sample_rows_prepare$handle() {
+        return quern_sample_rows_prepare.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
      * }
      */
-    public static MemorySegment quern_tree_mask_prepare$address() {
-        return quern_tree_mask_prepare.ADDR;
+    public static MemorySegment quern_sample_rows_prepare$address() {
+        return quern_sample_rows_prepare.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_tree_mask_prepare(const quern_tree_mask_desc *desc, int32_t device)
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
      * }
      */
-    public static int quern_tree_mask_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_mask_prepare.HANDLE;
+    public static int quern_sample_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_sample_rows_prepare.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_mask_prepare", desc, device);
+                traceDowncall("quern_sample_rows_prepare", desc, device);
             }
             return (int)mh$.invokeExact(desc, device);
         } catch (Error | RuntimeException ex) {
@@ -2260,11 +4043,12 @@ public class QuernAbi extends QuernAbi$shared {
         }
     }
 
-    private static class quern_tree_mask {
+    private static class quern_sample_rows {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
             QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
@@ -2276,7 +4060,7 @@ public class QuernAbi extends QuernAbi$shared {
             QuernAbi.C_POINTER
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_mask");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2284,78 +4068,78 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static FunctionDescriptor quern_tree_mask$descriptor() {
-        return quern_tree_mask.DESC;
+    public static FunctionDescriptor quern_sample_rows$descriptor() {
+        return quern_sample_rows.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MethodHandle quern_tree_mask$handle() {
-        return quern_tree_mask.HANDLE;
+    public static MethodHandle quern_sample_rows$handle() {
+        return quern_sample_rows.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MemorySegment quern_tree_mask$address() {
-        return quern_tree_mask.ADDR;
+    public static MemorySegment quern_sample_rows$address() {
+        return quern_sample_rows.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_tree_mask(const quern_tree_mask_desc *desc, int32_t device, const int32_t *parent, const int32_t *offsets, const void *prefix, void *out, int64_t *indptr, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static int quern_tree_mask(MemorySegment desc, int device, MemorySegment parent, MemorySegment offsets, MemorySegment prefix, MemorySegment out, MemorySegment indptr, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_mask.HANDLE;
+    public static int quern_sample_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment uniforms, MemorySegment seeds, MemorySegment positions, MemorySegment scores, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_sample_rows.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_mask", desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+                traceDowncall("quern_sample_rows", desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
             }
-            return (int)mh$.invokeExact(desc, device, parent, offsets, prefix, out, indptr, status, workspace, workspace_bytes, stream);
+            return (int)mh$.invokeExact(desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
            throw new AssertionError("should not reach here", ex$);
         }
     }
-    private static final int QUERN_CANDIDATES_FROM_ONE = (int)0L;
+    private static final int QUERN_BEAM_SUM = (int)0L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_CANDIDATES_FROM_ONE = 0
+     * enum <anonymous>.QUERN_BEAM_SUM = 0
      * }
      */
-    public static int QUERN_CANDIDATES_FROM_ONE() {
-        return QUERN_CANDIDATES_FROM_ONE;
+    public static int QUERN_BEAM_SUM() {
+        return QUERN_BEAM_SUM;
     }
-    private static final int QUERN_CANDIDATES_FROM_ZERO = (int)1L;
+    private static final int QUERN_BEAM_STOCHASTIC = (int)1L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_CANDIDATES_FROM_ZERO = 1
+     * enum <anonymous>.QUERN_BEAM_STOCHASTIC = 1
      * }
      */
-    public static int QUERN_CANDIDATES_FROM_ZERO() {
-        return QUERN_CANDIDATES_FROM_ZERO;
+    public static int QUERN_BEAM_STOCHASTIC() {
+        return QUERN_BEAM_STOCHASTIC;
     }
 
-    private static class quern_dynamic_tree_prepare {
+    private static class quern_beam_expand_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
             QuernAbi.C_INT
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree_prepare");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand_prepare");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2363,43 +4147,43 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
      * }
      */
-    public static FunctionDescriptor quern_dynamic_tree_prepare$descriptor() {
-        return quern_dynamic_tree_prepare.DESC;
+    public static FunctionDescriptor quern_beam_expand_prepare$descriptor() {
+        return quern_beam_expand_prepare.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
      * }
      */
-    public static MethodHandle quern_dynamic_tree_prepare$handle() {
-        return quern_dynamic_tree_prepare.HANDLE;
+    public static MethodHandle quern_beam_expand_prepare$handle() {
+        return quern_beam_expand_prepare.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
      * }
      */
-    public static MemorySegment quern_dynamic_tree_prepare$address() {
-        return quern_dynamic_tree_prepare.ADDR;
+    public static MemorySegment quern_beam_expand_prepare$address() {
+        return quern_beam_expand_prepare.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree_prepare(const quern_dynamic_tree_desc *desc, int32_t device)
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
      * }
      */
-    public static int quern_dynamic_tree_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_dynamic_tree_prepare.HANDLE;
+    public static int quern_beam_expand_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_beam_expand_prepare.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_dynamic_tree_prepare", desc, device);
+                traceDowncall("quern_beam_expand_prepare", desc, device);
             }
             return (int)mh$.invokeExact(desc, device);
         } catch (Error | RuntimeException ex) {
@@ -2409,11 +4193,17 @@ public class QuernAbi extends QuernAbi$shared {
         }
     }
 
-    private static class quern_dynamic_tree {
+    private static class quern_beam_expand {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,
             QuernAbi.C_POINTER,
             QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
             QuernAbi.C_POINTER,
@@ -2424,7 +4214,7 @@ public class QuernAbi extends QuernAbi$shared {
             QuernAbi.C_POINTER
         );
 
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_dynamic_tree");
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand");
 
         public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
     }
@@ -2432,172 +4222,45 @@ public class QuernAbi extends QuernAbi$shared {
     /**
      * Function descriptor for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static FunctionDescriptor quern_dynamic_tree$descriptor() {
-        return quern_dynamic_tree.DESC;
+    public static FunctionDescriptor quern_beam_expand$descriptor() {
+        return quern_beam_expand.DESC;
     }
 
     /**
      * Downcall method handle for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MethodHandle quern_dynamic_tree$handle() {
-        return quern_dynamic_tree.HANDLE;
+    public static MethodHandle quern_beam_expand$handle() {
+        return quern_beam_expand.HANDLE;
     }
 
     /**
      * Address for:
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static MemorySegment quern_dynamic_tree$address() {
-        return quern_dynamic_tree.ADDR;
+    public static MemorySegment quern_beam_expand$address() {
+        return quern_beam_expand.ADDR;
     }
 
     /**
      * {@snippet lang=c :
-     * quern_status quern_dynamic_tree(const quern_dynamic_tree_desc *desc, int32_t device, const float *scores, const void *selection, const void *parent_list, const void *prefix, void *selected, void *workspace, size_t workspace_bytes, void *stream)
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
      * }
      */
-    public static int quern_dynamic_tree(MemorySegment desc, int device, MemorySegment scores, MemorySegment selection, MemorySegment parent_list, MemorySegment prefix, MemorySegment selected, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_dynamic_tree.HANDLE;
+    public static int quern_beam_expand(MemorySegment desc, int device, MemorySegment tokens, MemorySegment inputs, MemorySegment noisy, MemorySegment bias, MemorySegment scores, MemorySegment perturbed, MemorySegment out_parents, MemorySegment out_tokens, MemorySegment out_scores, MemorySegment out_perturbed, MemorySegment out_weights, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_beam_expand.HANDLE;
         try {
             if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_dynamic_tree", desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
+                traceDowncall("quern_beam_expand", desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
             }
-            return (int)mh$.invokeExact(desc, device, scores, selection, parent_list, prefix, selected, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_from_mask_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_from_mask_prepare$descriptor() {
-        return quern_tree_from_mask_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_tree_from_mask_prepare$handle() {
-        return quern_tree_from_mask_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_tree_from_mask_prepare$address() {
-        return quern_tree_from_mask_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask_prepare(const quern_tree_from_mask_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_tree_from_mask_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_tree_from_mask_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_from_mask_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_tree_from_mask {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_tree_from_mask");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_tree_from_mask$descriptor() {
-        return quern_tree_from_mask.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_tree_from_mask$handle() {
-        return quern_tree_from_mask.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_tree_from_mask$address() {
-        return quern_tree_from_mask.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_tree_from_mask(const quern_tree_from_mask_desc *desc, int32_t device, const void *mask, const void *prefix, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_tree_from_mask(MemorySegment desc, int device, MemorySegment mask, MemorySegment prefix, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_tree_from_mask.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+            return (int)mh$.invokeExact(desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -2649,32 +4312,32 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_VERIFY_TARGET_ONLY() {
         return QUERN_VERIFY_TARGET_ONLY;
     }
-    private static final int QUERN_VERIFY_LOGITS = (int)0L;
+    private static final int QUERN_TARGET_LOGITS = (int)0L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_LOGITS = 0
+     * enum <anonymous>.QUERN_TARGET_LOGITS = 0
      * }
      */
-    public static int QUERN_VERIFY_LOGITS() {
-        return QUERN_VERIFY_LOGITS;
+    public static int QUERN_TARGET_LOGITS() {
+        return QUERN_TARGET_LOGITS;
     }
-    private static final int QUERN_VERIFY_PROBABILITIES = (int)1L;
+    private static final int QUERN_TARGET_PROBABILITIES = (int)1L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_PROBABILITIES = 1
+     * enum <anonymous>.QUERN_TARGET_PROBABILITIES = 1
      * }
      */
-    public static int QUERN_VERIFY_PROBABILITIES() {
-        return QUERN_VERIFY_PROBABILITIES;
+    public static int QUERN_TARGET_PROBABILITIES() {
+        return QUERN_TARGET_PROBABILITIES;
     }
-    private static final int QUERN_VERIFY_IDS = (int)2L;
+    private static final int QUERN_TARGET_IDS = (int)2L;
     /**
      * {@snippet lang=c :
-     * enum <anonymous>.QUERN_VERIFY_IDS = 2
+     * enum <anonymous>.QUERN_TARGET_IDS = 2
      * }
      */
-    public static int QUERN_VERIFY_IDS() {
-        return QUERN_VERIFY_IDS;
+    public static int QUERN_TARGET_IDS() {
+        return QUERN_TARGET_IDS;
     }
 
     private static class quern_tree_verify_prepare {

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.quern.DType;
 import io.quern.InvalidDataException.Kind;
 import io.quern.bindings.quern.QuernAbi;
+import io.quern.op.BitOrder;
 import io.quern.op.CandidateNumbering;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingGather;
@@ -13,6 +14,9 @@ import io.quern.op.IndexPolicy;
 import io.quern.op.TokenOrder;
 import io.quern.op.TreeMaskFormat;
 import io.quern.op.TreeStatus;
+import io.quern.op.TreeVerify;
+import io.quern.op.VerifyRule;
+import io.quern.op.VerifyTarget;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -30,10 +34,15 @@ class AbiNumbersTest {
     assertNumbers("QUERN_EMPTY_", EmptyBagPolicy.values(), 0);
     assertNumbers("QUERN_TREE_", TreeStatus.values(), 0);
     assertNumbers("QUERN_MASK_", TreeMaskFormat.values(), 0);
+    assertNumbers("QUERN_BITS_", BitOrder.values(), 0);
     assertNumbers("QUERN_CANDIDATES_", CandidateNumbering.values(), 0);
+    assertNumbers("QUERN_VERIFY_", VerifyRule.values(), 0);
+    assertNumbers("QUERN_TARGET_", VerifyTarget.values(), 0);
     assertNumbers("QUERN_TOKEN_ORDER_", TokenOrder.values(), 0);
     assertNumbers("QUERN_DATA_", Kind.values(), QuernAbi.QUERN_DATA_OK() + 1);
     assertEquals(EmbeddingGather.MAX_TABLES, QuernAbi.QUERN_MAX_TABLES());
+    assertEquals(TreeVerify.MAX_PATHS, QuernAbi.QUERN_MAX_VERIFY_PATHS());
+    assertEquals(TreeVerify.MAX_VOCAB, QuernAbi.QUERN_MAX_VERIFY_VOCAB());
     for (DType dtype : DType.values()) {
       assertEquals(dtype.ordinal(), number("QUERN_" + dtype));
     }
