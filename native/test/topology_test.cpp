@@ -1,6 +1,6 @@
-// tree_topology, tree_mask, dynamic_tree and tree_from_mask: what the launchers refuse, small trees against
-// plain loops, and a graph. Linked twice: with libquern_emulated, and with libquern, where it is skipped
-// without a device. Parity over many shapes is tested from Java.
+// tree_topology, tree_mask, dynamic_tree, tree_from_mask and pack_bits: what the launchers refuse, small
+// trees against plain loops, and a graph. Linked twice: with libquern_emulated, and with libquern, where it
+// is skipped without a device. Parity over many shapes is tested from Java.
 #include <algorithm>
 #include <functional>
 #include <string>
@@ -238,6 +238,39 @@ void test_dynamic() {
   expect_ints("mask status", verdict, {QUERN_TREE_OK});
 }
 
+// Two segments, of 9 and 0 elements, and one whose offsets descend; the highest bit first.
+void test_pack_bits() {
+  const std::vector<unsigned char> x = {0, 1, 2, 0, 0, 0, 0, 3, 0, 1, 1};
+  const std::vector<int32_t> offsets = {1, 10, 10, 4};
+  const Operand elements(x, 1), cuts(offsets), out(3, 1), begins(4 * 8), status(3 * 4);
+  quern_pack_bits_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.offset_dtype = QUERN_I32;
+  desc.order = QUERN_BITS_BIG;
+  desc.count = static_cast<int64_t>(x.size());
+  desc.segments = desc.bytes = 3;
+  must(static_cast<cudaError_t>(quern_pack_bits_prepare(&desc, 0)), "prepare");
+  const auto run = [&] {
+    return quern_pack_bits(&desc, 0, elements.data(), cuts.data(), out.data(),
+                           static_cast<int64_t*>(begins.data()), static_cast<int32_t*>(status.data()),
+                           nullptr, 0, quern_test::stream());
+  };
+  QUERN_EXPECT(run() == QUERN_OK, "pack_bits");
+  expect_ints("pack status", status, {QUERN_TREE_OK, QUERN_TREE_OK, QUERN_TREE_OFFSETS});
+  expect_ints("pack offsets", begins, {0, 0, 2, 0, 2, 0, 2, 0});
+  const std::vector<unsigned char> bytes = out.read();
+  QUERN_EXPECT(bytes[0] == 0xc2 && bytes[1] == 0x80 && bytes[2] == quern_test::kPoison && out.guards_hold(),
+               "packed into %02x %02x %02x", bytes[0], bytes[1], bytes[2]);
+  desc.order = 2;
+  QUERN_EXPECT(run() == QUERN_INVALID_ARGUMENT, "order of bits");
+  desc.order = QUERN_BITS_LITTLE;
+  desc.offset_dtype = QUERN_U8;
+  QUERN_EXPECT(run() == QUERN_UNSUPPORTED, "dtype of the offsets");
+  desc.offset_dtype = QUERN_I32;
+  desc.bytes = -1;
+  QUERN_EXPECT(run() == QUERN_INVALID_ARGUMENT, "negative bytes");
+}
+
 template <typename Call>
 void refuses(const char* what, quern_status expected, const Call& right,
              const std::function<void(Call&)>& change) {
@@ -400,6 +433,7 @@ int main(int count, char** arguments) {
     for (const int64_t prefix : {0, 5, 200}) test_mask(tree, prefix);
   }
   test_dynamic();
+  test_pack_bits();
   std::printf("%d failures\n", failures);
   return failures == 0 ? 0 : 1;
 }

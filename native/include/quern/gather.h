@@ -106,6 +106,48 @@ QUERN_API quern_status quern_embedding_bag(const quern_embedding_bag_desc* desc,
                                            quern_error_record* errors, void* workspace,
                                            size_t workspace_bytes, void* stream);
 
+/* What becomes of rows that are scattered to one place. Ordinals of io.quern.op.ScatterMode. */
+enum { QUERN_SCATTER_SET = 0, QUERN_SCATTER_ADD = 1, QUERN_SCATTER_MAX = 2 };
+
+/*
+ * scatter_rows: out[ids[i], :] = or += or max= x[i, :] for i < count.
+ *
+ *   x     F32, F16 or BF16, for SET also I32 or I64, [count, dim] with x_stride >= dim
+ *   ids   I32 or I64, [count]; a row whose id is -1 is dropped
+ *   out   F32, F16 or BF16 or x's dtype, [rows, dim] with out_stride >= dim; rows that no id names stay
+ * untouched SET: of several rows the one with the highest i; equal dtypes copy bits, otherwise a value is
+ * widened exactly and rounded once. ADD: out[v] + total, rounded once, where the total is f32: rows in
+ * ascending order of i, within a chunk of 64 of the destination's rows added from +0, chunk results added
+ * ascending from +0. MAX: NaN if any value is NaN, a zero result is +0.
+ *
+ * A bad id: FAIL a record and the row is dropped, ZERO and SKIP the row is dropped, CLAMP the nearest
+ * destination (of none: dropped).
+ *
+ *   workspace  4-byte aligned, at least 4 * (count + 3 * capacity) bytes, where capacity is the least power
+ * of two that is at least 64 and 2 * count; its contents mean nothing. count is at most 2^29. out overlaps no
+ * input. Where out has no elements nothing is read and nothing recorded.
+ */
+typedef struct quern_scatter_rows_desc {
+  uint32_t size;
+  int32_t x_dtype;
+  int32_t out_dtype;
+  int32_t id_dtype;
+  int32_t mode;
+  int32_t policy;
+  int64_t dim;
+  int64_t count;
+  int64_t rows;
+  int64_t x_stride;
+  int64_t out_stride;
+  int64_t launch;
+} quern_scatter_rows_desc;
+
+QUERN_API quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_scatter_rows(const quern_scatter_rows_desc* desc, int32_t device, const void* x,
+                                          const void* ids, void* out, quern_error_record* errors,
+                                          void* workspace, size_t workspace_bytes, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -200,6 +200,38 @@ QUERN_API quern_status quern_tree_from_mask(const quern_tree_from_mask_desc* des
                                             const void* mask, const void* prefix, void* workspace,
                                             size_t workspace_bytes, void* stream);
 
+/* Which bit of a byte is first. Ordinals of io.quern.op.BitOrder. */
+enum { QUERN_BITS_LITTLE = 0, QUERN_BITS_BIG = 1 };
+
+/*
+ * pack_bits: segments of bytes as bits, each segment's from a byte of its own on, its last byte filled up
+ * with 0.
+ *
+ *   x            U8 or BOOL [count]: not 0 is a 1
+ *   offsets      I32 or I64 (offset_dtype) [segments + 1]: a segment's are good if 0 <= offsets[s] <=
+ *                offsets[s + 1] <= count; a bad one is QUERN_TREE_OFFSETS and has no bytes
+ *   out          U8 [bytes]; a segment that does not fit is QUERN_TREE_CAPACITY and left out; bytes behind
+ * the last segment stay untouched out_offsets  I64 [segments + 1], or null: the bytes where segments begin,
+ * at most 2^62 status       I32 [segments]
+ *
+ * One launch; outputs overlap no input.
+ */
+typedef struct quern_pack_bits_desc {
+  uint32_t size;
+  int32_t offset_dtype;
+  int32_t order;
+  int32_t reserved;
+  int64_t count;
+  int64_t segments;
+  int64_t bytes;
+} quern_pack_bits_desc;
+
+QUERN_API quern_status quern_pack_bits_prepare(const quern_pack_bits_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_pack_bits(const quern_pack_bits_desc* desc, int32_t device, const void* x,
+                                       const void* offsets, void* out, int64_t* out_offsets, int32_t* status,
+                                       void* workspace, size_t workspace_bytes, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

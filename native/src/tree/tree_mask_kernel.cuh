@@ -3,11 +3,11 @@
 #ifndef QUERN_TREE_TREE_MASK_KERNEL_CUH_
 #define QUERN_TREE_TREE_MASK_KERNEL_CUH_
 
+#include "tree/flat_layout.cuh"
 #include "tree/tree_block.cuh"
 
 namespace quern {
 
-constexpr int64_t kMostFlatElements = int64_t{1} << 62;
 constexpr int64_t kMostPrefix = INT32_MAX;
 
 struct TreeMaskArguments {
@@ -127,7 +127,8 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
     request.status =
         worse(request.status, !prefix_is_bad && request.prefix + request.nodes.count > arguments.columns,
               QUERN_TREE_CAPACITY);
-    for (int64_t i = blockIdx.y * warps + warp; i < request.nodes.count; i += gridDim.y * warps) {
+    for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < request.nodes.count;
+         i += static_cast<int64_t>(gridDim.y) * warps) {
       T* row = reinterpret_cast<T*>(arguments.out) + (request.nodes.first + i) * arguments.stride;
       write_row(arguments, request, static_cast<int>(i), row, arguments.columns);
     }
@@ -165,32 +166,9 @@ inline __device__ int64_t flat_elements(const TreeMaskArguments& arguments, int6
   return packed ? elements / 8 + (elements % 8 != 0) : elements;
 }
 
-inline __device__ int64_t saturating_add(int64_t a, int64_t b) {
-  const int64_t x = a < kMostFlatElements ? a : kMostFlatElements;
-  const int64_t y = b < kMostFlatElements ? b : kMostFlatElements;
-  return x + y < kMostFlatElements ? x + y : kMostFlatElements;
-}
-
-// Where request b begins: the sum over those before it, in every thread.
+// Where request b begins.
 inline __device__ int64_t flat_begin(const TreeMaskArguments& arguments, int64_t b, bool packed) {
-  QUERN_SHARED(int64_t[kMostTreeThreads / kWarpSize], sums);
-  int64_t sum = 0;
-  for (int64_t a = threadIdx.x; a < b; a += blockDim.x) {
-    sum = saturating_add(sum, flat_elements(arguments, a, packed));
-  }
-  for (int step = kWarpSize / 2; step > 0; step /= 2) {
-    sum = saturating_add(sum, __shfl_xor_sync(0xffffffffu, sum, step));
-  }
-  __syncthreads();  // what the call before left may still be read
-  if (threadIdx.x % kWarpSize == 0) {
-    sums[threadIdx.x / kWarpSize] = sum;
-  }
-  __syncthreads();
-  int64_t total = 0;
-  for (int w = 0; w < static_cast<int>(blockDim.x) / kWarpSize; ++w) {
-    total = saturating_add(total, sums[w]);
-  }
-  return total;
+  return sum_before(b, [&](int64_t a) { return flat_elements(arguments, a, packed); });
 }
 
 // One byte of a packed mask: the bits from `bit` on of rows of `width`, those behind the last row 0.
@@ -281,7 +259,8 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
       const int64_t rows =
           __ldg(arguments.offsets + b + 1) - static_cast<int64_t>(__ldg(arguments.offsets + b));
       const int64_t columns = size / rows;
-      for (int64_t i = blockIdx.y * warps + warp; i < rows; i += gridDim.y * warps) {
+      for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < rows;
+           i += static_cast<int64_t>(gridDim.y) * warps) {
         write_row(arguments, request, static_cast<int>(i),
                   reinterpret_cast<uint8_t*>(arguments.out) + begin + i * columns, columns);
       }

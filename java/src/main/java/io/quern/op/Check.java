@@ -64,6 +64,19 @@ final class Check {
     }
   }
 
+  /** Scratch; absent where none is needed. */
+  static void workspace(String op, Buffer buffer, long bytes, Device device) {
+    if (buffer == null && bytes == 0) {
+      return;
+    }
+    operand(op, "workspace", buffer, DType.U8, device);
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
+      throw new IllegalArgumentException(
+          "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    writable(op, "workspace", buffer);
+  }
+
   static void writable(String op, String operand, Buffer buffer) {
     if (TypedMemory.of(buffer).isReadOnly()) {
       throw new IllegalArgumentException(op + ": " + operand + " is read-only");
@@ -134,6 +147,23 @@ final class Check {
       case U8, U16, U32, U64, I32, I64 -> true;
       default -> false;
     };
+  }
+
+  /** How many elements of a row are kept. */
+  static void keep(long k, long dim) {
+    if (k < 0 || k > dim) {
+      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
+    }
+  }
+
+  /** An output [rows, k]. */
+  static void ranked(
+      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
+    operand(op, operand, out, dtype, device);
+    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
+      shape(op, operand, out, Shape.of(rows, k));
+    }
+    writable(op, operand, out);
   }
 
   static DType floating(String what, DType dtype) {

@@ -13,15 +13,15 @@ import java.util.Objects;
  * The draft tree of the best n − 1 candidates of a pool, as EAGLE-2 and SGLang choose it, and
  * whatever of {@link TreeOutputs} follows from it; one launch.
  *
- * <p>Candidates are numbered in groups of {@code topK}: candidate f is a child of {@code parentList[f
- * / topK]}, and of the root where {@code f < topK}. Node 0 is the root; node i is the i-th selected
- * candidate in ascending order, so that parents come before their children.
+ * <p>Candidates are numbered in groups of {@code topK}: candidate f is a child of {@code
+ * parentList[f / topK]}, and of the root where {@code f < topK}. Node 0 is the root; node i is the
+ * i-th selected candidate in ascending order, so that parents come before their children.
  *
  * <p>Selected are the n − 1 highest scores, of equal ones the lower index; NaN is below all others,
  * and selecting one is {@link TreeStatus#NAN}. Or the selection is given, ascending: {@link
- * TreeStatus#SELECTION} where it is not, or leaves the pool. A candidate whose parent is not selected
- * before it, or has no entry in the list, is {@link TreeStatus#PARENT}: scores that do not fall along
- * a path do that.
+ * TreeStatus#SELECTION} where it is not, or leaves the pool. A candidate whose parent is not
+ * selected before it, or has no entry in the list, is {@link TreeStatus#PARENT}: scores that do not
+ * fall along a path do that.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Sources: EAGLE's {@code topK_genrate}, SGLang's
@@ -225,12 +225,7 @@ public final class DynamicTree {
       throw new NullPointerException(OP + ": parent is null");
     }
     out.check(
-        OP,
-        device,
-        requests,
-        requests * spec.nodes,
-        spec.outputs.bits(),
-        spec.outputs.positions());
+        OP, device, requests, requests * spec.nodes, spec.outputs.bits(), spec.outputs.positions());
     inputsAreApart(operands);
     if (operands.selected != null) {
       Buffer selected = operands.selected;

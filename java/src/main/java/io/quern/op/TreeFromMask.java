@@ -10,9 +10,9 @@ import io.quern.internal.kernel.TreeFromMaskKernel;
 import java.util.Objects;
 
 /**
- * The draft trees whose visibility dense masks are, and whatever of {@link TreeOutputs} follows from
- * them; one launch. The parent of node i is the highest j &lt; i that row i sees; columns above i are
- * not looked at.
+ * The draft trees whose visibility dense masks are, and whatever of {@link TreeOutputs} follows
+ * from them; one launch. The parent of node i is the highest j &lt; i that row i sees; columns
+ * above i are not looked at.
  *
  * <p>{@link TreeStatus#MASK}: a row i &gt; 0 that is not node i and exactly what its parent's row
  * sees, or a node that does not see itself or, but for node 0, any other.
@@ -151,12 +151,7 @@ public final class TreeFromMask {
       throw new NullPointerException(OP + ": parent is null");
     }
     out.check(
-        OP,
-        device,
-        requests,
-        requests * spec.nodes,
-        spec.outputs.bits(),
-        spec.outputs.positions());
+        OP, device, requests, requests * spec.nodes, spec.outputs.bits(), spec.outputs.positions());
     out.disjoint(OP, "mask", mask);
     out.disjoint(OP, "prefix", operands.prefix);
   }

@@ -15,14 +15,14 @@ import java.util.Objects;
  * its ancestors and itself. Trees, offsets and their faults are as for {@link TreeTopology}.
  *
  * <p>In the formats with rows, [N, columns], columns from p + n on are not visible; {@link
- * TreeStatus#CAPACITY} if there are fewer than p + n. {@link TreeMaskFormat#BITS} knows no prefix. In
- * {@link TreeMaskFormat#FLAT} and {@link TreeMaskFormat#PACKED} a request whose own offsets or prefix
- * length are bad has no elements, and one that does not fit into the output any more ({@link
+ * TreeStatus#CAPACITY} if there are fewer than p + n. {@link TreeMaskFormat#BITS} knows no prefix.
+ * In {@link TreeMaskFormat#FLAT} and {@link TreeMaskFormat#PACKED} a request whose own offsets or
+ * prefix length are bad has no elements, and one that does not fit into the output any more ({@link
  * TreeStatus#CAPACITY}) leaves it untouched.
  *
  * <p>A prefix length outside [0, 2^31) is {@link TreeStatus#PREFIX}. A request that is not {@link
- * TreeStatus#OK} sees nothing: 0, −∞ or the lowest value in all its elements. Rows that belong to no
- * request, and elements behind the last one, stay untouched.
+ * TreeStatus#OK} sees nothing: 0, −∞ or the lowest value in all its elements. Rows that belong to
+ * no request, and elements behind the last one, stay untouched.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}.
@@ -67,8 +67,8 @@ public final class TreeMask {
    * @param offsets I32 [B + 1], dense
    * @param prefix [B], dense, or null for 0; null with {@link TreeMaskFormat#BITS}
    * @param out [N, columns], any row stride; flat formats: [elements], dense
-   * @param indptr I64 [B + 1], flat formats only, or null: where each request begins in {@code out},
-   *     and where the last one ends; sums stop at 2^62
+   * @param indptr I64 [B + 1], flat formats only, or null: where each request begins in {@code
+   *     out}, and where the last one ends; sums stop at 2^62
    * @param status I32 [B]: ordinals of {@link TreeStatus}
    */
   public record Operands(

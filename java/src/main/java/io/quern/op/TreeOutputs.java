@@ -6,9 +6,9 @@ import io.quern.Device;
 import io.quern.internal.device.QueueStream;
 
 /**
- * What {@link TreeTopology}, {@link DynamicTree} and {@link TreeFromMask} can say about draft trees;
- * null is not wanted. Node ids are local to their request, requests follow each other; N counts the
- * nodes of all.
+ * What {@link TreeTopology}, {@link DynamicTree} and {@link TreeFromMask} can say about draft
+ * trees; null is not wanted. Node ids are local to their request, requests follow each other; N
+ * counts the nodes of all.
  *
  * <p>A request that is not {@link TreeStatus#OK} gets −1 in {@code parent}, {@code firstChild},
  * {@code nextSibling} and {@code paths}, and 0 elsewhere. Rows that belong to no request stay

@@ -15,17 +15,18 @@ import java.util.Objects;
  *
  * <p>A tree is {@code parent[0] = −1, 0 ≤ parent[i] < i}; a batch is the concatenation of its
  * requests' trees, cut by offsets. {@code depth[0] = 0, depth[i] = depth[parent[i]] + 1}, {@code
- * positions = prefix + depth}, {@code bits[i] = bits[parent[i]] | 1 << i}. A chain, {@code parent[i]
- * = i − 1}, and an empty tree are trees.
+ * positions = prefix + depth}, {@code bits[i] = bits[parent[i]] | 1 << i}. A chain, {@code
+ * parent[i] = i − 1}, and an empty tree are trees.
  *
  * <p>Bad data is a {@link TreeStatus} of its request: {@link TreeStatus#OFFSETS} unless {@code 0 ≤
- * offsets[b] ≤ offsets[b + 1] ≤ N} and no earlier offset is above {@code offsets[b]}, so that no two
- * requests share a node; {@link TreeStatus#ROOT}, {@link TreeStatus#PARENT}, {@link
+ * offsets[b] ≤ offsets[b + 1] ≤ N} and no earlier offset is above {@code offsets[b]}, so that no
+ * two requests share a node; {@link TreeStatus#ROOT}, {@link TreeStatus#PARENT}, {@link
  * TreeStatus#CAPACITY}.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
- * can be captured into a {@link io.quern.Graph}. On a CPU a stream keeps scratch of the largest tree
- * it has met. The outputs are those that Medusa, EAGLE and SGLang compute for their verification.
+ * can be captured into a {@link io.quern.Graph}. On a CPU a stream keeps scratch of the largest
+ * tree it has met. The outputs are those that Medusa, EAGLE and SGLang compute for their
+ * verification.
  */
 public final class TreeTopology {
   private static final String OP = "TreeTopology";
@@ -63,7 +64,8 @@ public final class TreeTopology {
    * What a call reads and writes. Make it once and use it for every call.
    *
    * @param parent I32 [N], dense
-   * @param offsets I32 [B + 1], dense: where each request's nodes begin, and where the last one's end
+   * @param offsets I32 [B + 1], dense: where each request's nodes begin, and where the last one's
+   *     end
    * @param prefix [B], dense: tokens before each request's root, or null for 0
    * @param out overlaps no input; its {@code parent} is null
    */

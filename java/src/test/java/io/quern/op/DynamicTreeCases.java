@@ -204,9 +204,7 @@ public final class DynamicTreeCases {
     }
 
     private long[] prefixes() {
-      return prefixed
-          ? new SplittableRandom(seed + 3).longs(requests, 0, 1 << 20).toArray()
-          : null;
+      return prefixed ? new SplittableRandom(seed + 3).longs(requests, 0, 1 << 20).toArray() : null;
     }
 
     @Override
@@ -246,8 +244,7 @@ public final class DynamicTreeCases {
                   of.parentLists()),
               prefixes == null
                   ? null
-                  : indices(
-                      "prefix", spec.outputs().prefix(), Shape.of(prefixes.length), prefixes),
+                  : indices("prefix", spec.outputs().prefix(), Shape.of(prefixes.length), prefixes),
               denseOutput("selected", spec.indices(), selection),
               of.wanted.in(this, of.requests, of.requests * (int) spec.nodes(), true));
       plan = DynamicTree.plan(device, spec);

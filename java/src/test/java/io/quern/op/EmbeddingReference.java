@@ -265,7 +265,7 @@ final class EmbeddingReference {
   }
 
   /** Sign, exponent and fraction, put together in F64. */
-  private static float decode(DType dtype, int bits) {
+  static float decode(DType dtype, int bits) {
     if (dtype == DType.F32) {
       return Float.intBitsToFloat(bits);
     }
@@ -282,7 +282,7 @@ final class EmbeddingReference {
   }
 
   /** The nearest multiple of the unit in the last place, ties to the even one, found in F64. */
-  private static int encode(DType dtype, float value) {
+  static int encode(DType dtype, float value) {
     if (dtype == DType.F32) {
       return Float.floatToRawIntBits(value);
     }

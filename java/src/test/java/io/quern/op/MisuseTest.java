@@ -70,11 +70,17 @@ class MisuseTest {
   private static List<MisuseCall> calls() {
     List<MisuseCall> calls = new ArrayList<>();
     calls.addAll(embeddings());
+    calls.addAll(ScatterRowsCases.misuses());
+    calls.addAll(KvCompactionCases.misuses());
     calls.addAll(TreeVerifyCases.misuseCalls());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
     calls.addAll(TreeFromMaskCases.misuses());
+    calls.addAll(rows());
+    calls.addAll(RejectionVerifyCases.misuses());
+    calls.addAll(SeededCoinsCases.misuses());
+    calls.addAll(PackBitsCases.misuses());
     return calls;
   }
 
@@ -191,6 +197,133 @@ class MisuseTest {
                           of.get("weights"),
                           of.get("fallback"),
                           of.get("out")));
+            }));
+  }
+
+  private static List<MisuseCall> rows() {
+    Operand x = Operand.in(DType.BF16, ROWS, DIM);
+    Operand kept = Operand.out(DType.F32, ROWS, 2);
+    Operand optional = kept.with(MisuseCall.Missing.ALLOWED);
+    Operand indices = Operand.out(DType.I32, ROWS, 2);
+    Operand needed = Operand.in(DType.I64, ROWS).with(MisuseCall.Missing.NEEDED);
+    Operand lists = Operand.in(DType.F32, ROWS * 2, DIM);
+    Operand beams = Operand.in(DType.F32, ROWS, 2);
+    return List.of(
+        new MisuseCall(
+            "top-k",
+            "TopK",
+            MisuseCall.operands("x", x, "values", optional, "indices", indices),
+            device -> {
+              var plan = TopK.plan(device, new TopK.Spec(DType.BF16, DIM, 2));
+              return (stream, of) ->
+                  plan.run(stream, of.get("x"), of.get("values"), of.get("indices"));
+            }),
+        new MisuseCall(
+            "sample",
+            "SampleRows",
+            MisuseCall.operands(
+                "x",
+                x,
+                "uniforms",
+                Operand.in(DType.F32, ROWS, DIM).with(MisuseCall.Missing.NEEDED),
+                "scores",
+                optional,
+                "values",
+                optional,
+                "indices",
+                indices),
+            device -> {
+              var plan = SampleRows.plan(device, SampleRows.Spec.of(DType.BF16, DIM, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      SampleRows.Operands.of(of.get("x"), of.get("uniforms"), of.get("indices"))
+                          .with(of.get("scores"), of.get("values")));
+            }),
+        new MisuseCall(
+            "sample by seeds",
+            "SampleRows",
+            MisuseCall.operands("x", x, "seeds", needed, "positions", needed, "indices", indices),
+            device -> {
+              var plan = SampleRows.plan(device, SampleRows.Spec.of(DType.BF16, DIM, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      SampleRows.Operands.seeded(
+                          of.get("x"), of.get("seeds"), of.get("positions"), of.get("indices")));
+            }),
+        new MisuseCall(
+            "beams",
+            "BeamExpand",
+            MisuseCall.operands(
+                "tokens",
+                lists.with(DType.I32),
+                "inputs",
+                lists,
+                "bias",
+                lists.with(MisuseCall.Missing.ALLOWED),
+                "scores",
+                beams,
+                "outParents",
+                indices,
+                "outTokens",
+                indices,
+                "outScores",
+                kept,
+                "outWeights",
+                optional),
+            device -> {
+              var plan =
+                  BeamExpand.plan(device, BeamExpand.Spec.of(BeamExpand.Mode.SUM, 2, (int) DIM, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      BeamExpand.Operands.sum(
+                              of.get("tokens"),
+                              of.get("inputs"),
+                              of.get("scores"),
+                              of.get("outParents"),
+                              of.get("outTokens"),
+                              of.get("outScores"))
+                          .with(of.get("bias"), of.get("outWeights")));
+            }),
+        new MisuseCall(
+            "stochastic beams",
+            "BeamExpand",
+            MisuseCall.operands(
+                "tokens",
+                lists.with(DType.I32),
+                "inputs",
+                lists,
+                "noisy",
+                lists.with(MisuseCall.Missing.NEEDED),
+                "scores",
+                beams,
+                "perturbed",
+                beams.with(MisuseCall.Missing.NEEDED),
+                "outParents",
+                indices,
+                "outTokens",
+                indices,
+                "outScores",
+                kept,
+                "outPerturbed",
+                kept.with(MisuseCall.Missing.NEEDED)),
+            device -> {
+              var plan =
+                  BeamExpand.plan(
+                      device, BeamExpand.Spec.of(BeamExpand.Mode.STOCHASTIC, 2, (int) DIM, 2));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      BeamExpand.Operands.sum(
+                              of.get("tokens"),
+                              of.get("inputs"),
+                              of.get("scores"),
+                              of.get("outParents"),
+                              of.get("outTokens"),
+                              of.get("outScores"))
+                          .withNoise(of.get("noisy"), of.get("perturbed"), of.get("outPerturbed")));
             }));
   }
 
@@ -438,17 +571,19 @@ class MisuseTest {
    * What only memory of the host can be: read-only, on the heap, misaligned, and foreign to a GPU.
    */
   private static void hostOnly(List<Misuse> misuses, String name, Operand operand) {
-    misuses.add(
-        new Misuse(
-            "misaligned " + name,
-            in ->
-                HostBuffer.wrap(
-                    in.arena.allocate(operand.bytes() + 1, ALIGNMENT).asSlice(1),
-                    operand.dtype(),
-                    operand.shape()),
-            IllegalArgumentException.class,
-            "not aligned",
-            "" + operand.dtype()));
+    if (operand.dtype().byteSize() > 1) {
+      misuses.add(
+          new Misuse(
+              "misaligned " + name,
+              in ->
+                  HostBuffer.wrap(
+                      in.arena.allocate(operand.bytes() + 1, ALIGNMENT).asSlice(1),
+                      operand.dtype(),
+                      operand.shape()),
+              IllegalArgumentException.class,
+              "not aligned",
+              "" + operand.dtype()));
+    }
     misuses.add(
         new Misuse(
             name + " on the heap",

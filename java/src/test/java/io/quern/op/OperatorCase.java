@@ -15,12 +15,19 @@ public interface OperatorCase {
     List<OperatorCase> cases = new ArrayList<>();
     cases.addAll(EmbeddingGatherCases.small());
     cases.addAll(EmbeddingBagCases.small());
+    cases.addAll(ScatterRowsCases.small());
+    cases.addAll(KvCompactionCases.small());
     cases.addAll(TreeTopologyCases.small());
     cases.addAll(TreeMaskCases.small());
     cases.addAll(DynamicTreeCases.small());
     cases.addAll(TreeFromMaskCases.small());
+    cases.addAll(PackBitsCases.small());
     cases.addAll(TreeVerifyCases.small());
     cases.addAll(RejectionVerifyCases.small());
+    cases.addAll(TopKCases.small());
+    cases.addAll(SampleRowsCases.small());
+    cases.addAll(BeamExpandCases.small());
+    cases.addAll(SeededCoinsCases.small());
     return cases;
   }
 

@@ -155,7 +155,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Ids, table ids or offsets; always dense. */
   final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
-    return input(operand, dtype, shape, bytes(dtype, values));
+    return input(operand, dtype, shape, integerBytes(dtype, values));
   }
 
   /** Weights, as bits of F32. */
@@ -175,7 +175,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Writes other values into what {@link #indices} made. */
   final void replace(Buffer indices, long[] values) {
-    byte[] bytes = bytes(indices.dtype(), values);
+    byte[] bytes = integerBytes(indices.dtype(), values);
     indices.copyFrom(MemorySegment.ofArray(bytes), stream);
     inputs.replaceAll(
         input -> input.buffer == indices ? new Input(input.operand, indices, bytes) : input);
@@ -205,6 +205,11 @@ public abstract class PreparedCase implements AutoCloseable {
     Buffer memory = allocateDense(dtype, shape);
     outputs.add(new Output(operand, memory, before));
     return memory;
+  }
+
+  /** Memory of {@link #elements} as a matrix; a view with gaps where the case is strided. */
+  final Buffer rows(Buffer memory, Shape shape) {
+    return strided ? view(memory, shape) : memory.view(0, shape, shape.last());
   }
 
   /** Scratch, of which nothing is expected. */
@@ -246,7 +251,7 @@ public abstract class PreparedCase implements AutoCloseable {
   }
 
   /** Integers as an operand of that dtype holds them. */
-  static byte[] bytes(DType dtype, long[] values) {
+  static byte[] integerBytes(DType dtype, long[] values) {
     byte[] bytes = new byte[values.length * dtype.byteSize()];
     MemorySegment segment = MemorySegment.ofArray(bytes);
     if (dtype == DType.I64) {

@@ -11,6 +11,7 @@ import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 import net.jqwik.api.Arbitraries;
 import net.jqwik.api.Arbitrary;
 import net.jqwik.api.Combinators;
@@ -55,6 +56,21 @@ class RandomParityTest {
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
   void bag(@ForAll("bags") EmbeddingBagCases.Case each) {
     compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void scatter(@ForAll("scatters") ScatterRowsCases.Case each) {
+    compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void compaction(@ForAll("compactions") KvCompactionCases.Case each) {
+    compare(each);
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void rejection(@ForAll long seed) {
+    compare(RejectionVerifyCases.random(new SplittableRandom(seed)));
   }
 
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
@@ -149,6 +165,78 @@ class RandomParityTest {
       fitting.remove(Trait.WEIGHTED);
     }
     return new EmbeddingBagCases.Case("random", spec, lengths, distribution, values, fitting, seed);
+  }
+
+  @Provide
+  Arbitrary<ScatterRowsCases.Case> scatters() {
+    Arbitrary<ScatterRows.Spec> specs =
+        Combinators.combine(
+                floats(),
+                indices(),
+                floats(),
+                Arbitraries.of(ScatterMode.class),
+                dims(),
+                Arbitraries.of(IndexPolicy.class))
+            .as(ScatterRows.Spec::new);
+    return Combinators.combine(
+            specs,
+            Arbitraries.integers().between(0, 200),
+            Arbitraries.integers().between(0, 60),
+            distributions(),
+            values(),
+            traits(),
+            Arbitraries.longs())
+        .as(
+            (spec, count, places, distribution, values, traits, seed) ->
+                new ScatterRowsCases.Case(
+                    "random", spec, count, places, distribution, values, traits, seed));
+  }
+
+  @Provide
+  Arbitrary<KvCompactionCases.Case> compactions() {
+    Arbitrary<KvCompaction.Spec> specs =
+        Combinators.combine(
+                Arbitraries.of(CacheAddressing.class),
+                Arbitraries.of(DType.class),
+                indices(),
+                Arbitraries.longs().between(0, 4),
+                Arbitraries.longs().between(0, 40),
+                Arbitraries.longs().between(1, 9))
+            .as(
+                (addressing, dtype, slots, heads, dim, page) ->
+                    addressing == CacheAddressing.CONTIGUOUS
+                        ? KvCompaction.Spec.contiguous(dtype, heads, dim)
+                        : KvCompaction.Spec.paged(addressing, dtype, slots, dim, page));
+    Arbitrary<int[]> extents =
+        Combinators.combine(
+                Arbitraries.integers().between(1, 6),
+                Arbitraries.integers().between(0, 3),
+                Arbitraries.integers().between(1, 2),
+                Arbitraries.integers().between(1, 12))
+            .as((requests, caches, outer, width) -> new int[] {requests, caches, outer, width});
+    return Combinators.combine(
+            specs,
+            extents,
+            Arbitraries.integers().between(0, 30).list().ofMinSize(1).ofMaxSize(4),
+            Arbitraries.of(false, true),
+            Arbitraries.of(false, true),
+            Arbitraries.of(false, true),
+            Arbitraries.longs())
+        .as(
+            (spec, of, nodes, strided, bad, reports, seed) ->
+                new KvCompactionCases.Case(
+                    "random",
+                    spec,
+                    of[0],
+                    of[1],
+                    of[2],
+                    spec.addressing() == CacheAddressing.CONTIGUOUS ? 40 : 45 * (of[0] + 1),
+                    of[3],
+                    nodes,
+                    strided,
+                    bad,
+                    reports && spec.addressing() != CacheAddressing.CONTIGUOUS,
+                    seed));
   }
 
   private static Shape shape(List<Long> dims) {

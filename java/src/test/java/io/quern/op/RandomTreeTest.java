@@ -162,8 +162,7 @@ class RandomTreeTest {
         .flatMap(
             format ->
                 Combinators.combine(
-                        Arbitraries.of(
-                            Arrays.stream(DType.values()).filter(format::has).toList()),
+                        Arbitraries.of(Arrays.stream(DType.values()).filter(format::has).toList()),
                         Arbitraries.of(DType.I32, DType.I64))
                     .as((dtype, prefix) -> new TreeMask.Spec(format, dtype, prefix)));
   }

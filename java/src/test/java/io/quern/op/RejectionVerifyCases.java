@@ -10,6 +10,7 @@ import java.lang.foreign.ValueLayout;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.SplittableRandom;
 import java.util.function.IntUnaryOperator;
 
@@ -404,6 +405,118 @@ public final class RejectionVerifyCases {
     }
   }
 
+  static List<MisuseCall> misuses() {
+    return List.of(
+        misuse("rejection of draws", RejectionRule.K_SEQ),
+        misuse("rejection of a chain", RejectionRule.BLOCK),
+        misuse("relaxed rejection", RejectionRule.RELAXED));
+  }
+
+  private static MisuseCall misuse(String name, RejectionRule rule) {
+    int batch = 3;
+    int nodes = 6;
+    int vocab = 9;
+    int width = 4;
+    boolean relaxed = rule.isRelaxed();
+    MisuseCall.Operand perNode = MisuseCall.Operand.in(DType.I32, nodes);
+    MisuseCall.Operand perRequest = MisuseCall.Operand.out(DType.I32, batch);
+    Map<String, MisuseCall.Operand> operands =
+        MisuseCall.operands(
+            "offsets",
+            MisuseCall.Operand.in(DType.I32, batch + 1),
+            "tokens",
+            perNode,
+            "target",
+            MisuseCall.Operand.in(DType.BF16, nodes, vocab),
+            "temperatures",
+            MisuseCall.Operand.in(DType.F32, batch).with(MisuseCall.Missing.ALLOWED),
+            "uniforms",
+            MisuseCall.Operand.in(DType.F32, nodes).with(MisuseCall.Missing.NEEDED),
+            "finalUniforms",
+            MisuseCall.Operand.in(DType.F32, batch).with(MisuseCall.Missing.NEEDED),
+            "accepted",
+            MisuseCall.Operand.out(DType.I32, batch, width),
+            "counts",
+            perRequest,
+            "next",
+            perRequest,
+            "status",
+            perRequest,
+            "distribution",
+            MisuseCall.Operand.out(DType.F32, batch, vocab).with(MisuseCall.Missing.ALLOWED));
+    if (rule != RejectionRule.BLOCK) {
+      operands.put("firstChild", perNode.with(MisuseCall.Missing.NEEDED));
+      operands.put("nextSibling", perNode.with(MisuseCall.Missing.NEEDED));
+    }
+    if (relaxed) {
+      operands.put(
+          "nearest",
+          MisuseCall.Operand.in(DType.U16, vocab, 3)
+              .with(MisuseCall.Missing.NEEDED)
+              .ofAnyExtents());
+    } else {
+      operands.put(
+          "draft",
+          MisuseCall.Operand.in(DType.F16, nodes, vocab).with(MisuseCall.Missing.NEEDED));
+    }
+    if (rule == RejectionRule.K_SEQ) {
+      operands.put(
+          "rho", MisuseCall.Operand.out(DType.F32, batch).with(MisuseCall.Missing.ALLOWED));
+    }
+    var spec =
+        new RejectionVerify.Spec(
+            rule,
+            CoinOrder.TEST,
+            Distribution.LOGITS,
+            DType.BF16,
+            relaxed ? null : Distribution.PROBABILITIES,
+            relaxed ? null : DType.F16,
+            vocab,
+            width,
+            relaxed ? new RejectionVerify.Relaxation(0.2f, 3, DType.U16) : null);
+    return new MisuseCall(
+        name,
+        "RejectionVerify",
+        operands,
+        device -> {
+          RejectionVerify plan = RejectionVerify.plan(device, spec);
+          return (stream, of) ->
+              plan.run(
+                  stream,
+                  new RejectionVerify.Operands(
+                      of.get("offsets"),
+                      of.get("tokens"),
+                      of.get("firstChild"),
+                      of.get("nextSibling"),
+                      of.get("target"),
+                      of.get("draft"),
+                      of.get("temperatures"),
+                      of.get("uniforms"),
+                      of.get("finalUniforms"),
+                      of.get("nearest"),
+                      new RejectionVerify.Outputs(
+                          of.get("accepted"),
+                          of.get("counts"),
+                          of.get("next"),
+                          of.get("status"),
+                          of.get("distribution"),
+                          of.get("rho"))));
+        });
+  }
+
+  /** A call of any rule, shape and dtypes. */
+  static Case random(SplittableRandom random) {
+    RejectionRule rule = RejectionRule.values()[random.nextInt(RejectionRule.values().length)];
+    List<Option> options = new ArrayList<>(List.of(Option.values()));
+    options.removeIf(option -> random.nextBoolean());
+    Table table = new Table();
+    table.number = random.nextInt(1 << 20);
+    int vocab = 1 + random.nextInt(random.nextInt(6) == 0 ? 9000 : 200);
+    List<Integer> trees = random.ints(random.nextInt(7), 0, 30).boxed().toList();
+    table.add(rule, vocab, 1 + random.nextInt(10), trees, options);
+    return table.list.getFirst();
+  }
+
   /** Tiny to middling calls that together meet every branch of a kernel. */
   public static List<Case> small() {
     Table cases = new Table();
@@ -439,9 +552,10 @@ public final class RejectionVerifyCases {
   /** Cases, each of which varies dtypes, forms, coins and links by its number. */
   private static final class Table {
     final List<Case> list = new ArrayList<>();
+    int number;
 
     void add(RejectionRule rule, int vocab, int width, List<Integer> trees, List<Option> options) {
-      int n = list.size();
+      int n = number++;
       boolean draft = rule.needsDraft() || (rule == RejectionRule.RELAXED && n % 3 == 1);
       boolean relaxed = rule.isRelaxed();
       var spec =

@@ -12,8 +12,7 @@ import java.util.SplittableRandom;
  * @param kinds of the requests in turn
  * @param badOffsets whether some offsets descend or leave the nodes
  */
-public record TreeBatch(
-    List<Integer> sizes, List<TreeKind> kinds, boolean badOffsets, long seed) {
+public record TreeBatch(List<Integer> sizes, List<TreeKind> kinds, boolean badOffsets, long seed) {
   /** Nodes before the first and behind the last request, which belong to none. */
   private static final int LEAD = 2;
 

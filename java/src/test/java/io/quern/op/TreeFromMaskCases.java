@@ -67,8 +67,7 @@ public final class TreeFromMaskCases {
           tree &= (masks[row + j] != 0) == (masks[(b * n() + parents[i]) * n() + j] != 0);
         }
       }
-      return new TreeBatch.Request(
-          tree ? TreeStatus.OK : TreeStatus.MASK, b * n(), parents, n());
+      return new TreeBatch.Request(tree ? TreeStatus.OK : TreeStatus.MASK, b * n(), parents, n());
     }
 
     @Override

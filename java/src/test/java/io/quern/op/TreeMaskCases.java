@@ -63,9 +63,7 @@ public final class TreeMaskCases {
       boolean packed = spec.format() == TreeMaskFormat.PACKED;
       TreeWanted.Image out =
           new TreeWanted.Image(
-              "out",
-              spec.out(),
-              flat ? columns : PreparedCase.elements(strided, outShape()));
+              "out", spec.out(), flat ? columns : PreparedCase.elements(strided, outShape()));
       TreeWanted.Image indptr = new TreeWanted.Image("indptr", DType.I64, batch.requests() + 1);
       TreeWanted.Image statuses = new TreeWanted.Image("status", DType.I32, batch.requests());
       long[] prefixes = prefixes();
@@ -122,8 +120,7 @@ public final class TreeMaskCases {
             }
           } else {
             for (long e = 0; e < elements; e++) {
-              out.set(
-                  begin + e, element(sees(visible, (int) (e / width), e % width, prefix)));
+              out.set(begin + e, element(sees(visible, (int) (e / width), e % width, prefix)));
             }
           }
         }
@@ -139,8 +136,7 @@ public final class TreeMaskCases {
       return new Outcome(outputs, null);
     }
 
-    private void writeBits(
-        TreeWanted.Image out, TreeBatch.Request request, boolean[][] visible) {
+    private void writeBits(TreeWanted.Image out, TreeBatch.Request request, boolean[][] visible) {
       int wordBits = spec.out().byteSize() * Byte.SIZE;
       for (int i = 0; i < request.count(); i++) {
         for (int w = 0; w < columns; w++) {
@@ -300,8 +296,7 @@ public final class TreeMaskCases {
                 "status",
                 status),
             device -> {
-              var plan =
-                  TreeMask.plan(device, TreeMask.Spec.of(TreeMaskFormat.FLAT, DType.BOOL));
+              var plan = TreeMask.plan(device, TreeMask.Spec.of(TreeMaskFormat.FLAT, DType.BOOL));
               return (stream, of) ->
                   plan.run(
                       stream,

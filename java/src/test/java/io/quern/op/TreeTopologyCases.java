@@ -28,8 +28,7 @@ public final class TreeTopologyCases {
 
     @Override
     public Outcome expected() {
-      return new Outcome(
-          wanted.expected(batch.judge(), batch.nodes(), prefixes(), false), null);
+      return new Outcome(wanted.expected(batch.judge(), batch.nodes(), prefixes(), false), null);
     }
 
     @Override
@@ -103,8 +102,7 @@ public final class TreeTopologyCases {
       cases.add(of("long", TreeBatch.of(kind, 255, 768), DType.U32, 24, 768, 768, cases.size()));
     }
     // Beyond the table that a CUDA block keeps.
-    cases.add(
-        of("huge", TreeBatch.of(TreeKind.SCATTERED, 2048, 2049), DType.U64, 33, 1100, 40, 0));
+    cases.add(of("huge", TreeBatch.of(TreeKind.SCATTERED, 2048, 2049), DType.U64, 33, 1100, 40, 0));
     cases.add(
         of(
             "many",
@@ -136,7 +134,8 @@ public final class TreeTopologyCases {
   }
 
   static List<MisuseCall> misuses() {
-    MisuseCall.Operand nodes = MisuseCall.Operand.out(DType.I32, 6).with(MisuseCall.Missing.ALLOWED);
+    MisuseCall.Operand nodes =
+        MisuseCall.Operand.out(DType.I32, 6).with(MisuseCall.Missing.ALLOWED);
     MisuseCall.Operand requests = MisuseCall.Operand.out(DType.I32, 3);
     return List.of(
         new MisuseCall(
@@ -171,8 +170,7 @@ public final class TreeTopologyCases {
                 requests),
             device -> {
               var plan =
-                  TreeTopology.plan(
-                      device, new TreeTopology.Spec(DType.I64, DType.I64, DType.U32));
+                  TreeTopology.plan(device, new TreeTopology.Spec(DType.I64, DType.I64, DType.U32));
               return (stream, of) ->
                   plan.run(
                       stream,

@@ -304,7 +304,8 @@ public final class TreeVerifyCases {
 
     private void makeTokens() {
       for (int i = 0; i < n; i++) {
-        tokens[i] = random.nextInt(of.traits.contains(Trait.DUPLICATES) ? 1 + vocab() / 8 : vocab());
+        tokens[i] =
+            random.nextInt(of.traits.contains(Trait.DUPLICATES) ? 1 + vocab() / 8 : vocab());
       }
     }
 
@@ -373,7 +374,8 @@ public final class TreeVerifyCases {
         }
         default -> {
           for (int i = 0; i < 1 + row.length / 4; i++) {
-            row[random.nextInt(row.length)] = values[random.nextInt(random.nextInt(5) == 0 ? 4 : 2)];
+            row[random.nextInt(row.length)] =
+                values[random.nextInt(random.nextInt(5) == 0 ? 4 : 2)];
           }
         }
       }
@@ -502,7 +504,7 @@ public final class TreeVerifyCases {
               "target",
               spec.dtype(),
               spec.targetShape(nodes.size()),
-              bytes(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
+              integerBytes(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
     }
 
     private Buffer floats(String operand, float[] values) {
@@ -511,7 +513,7 @@ public final class TreeVerifyCases {
       }
       long[] bits = new long[values.length];
       Arrays.setAll(bits, i -> Float.floatToRawIntBits(values[i]));
-      return input(operand, DType.F32, Shape.of(bits.length), bytes(DType.I32, bits));
+      return input(operand, DType.F32, Shape.of(bits.length), integerBytes(DType.I32, bits));
     }
 
     @Override
@@ -585,9 +587,7 @@ public final class TreeVerifyCases {
             dtype,
             vocab,
             width,
-            width % 2 == 0
-                ? TreeVerify.Typical.MEDUSA_MODEL
-                : TreeVerify.Typical.MEDUSA_FUNCTION));
+            width % 2 == 0 ? TreeVerify.Typical.MEDUSA_MODEL : TreeVerify.Typical.MEDUSA_FUNCTION));
     for (VerifyTarget target : List.of(VerifyTarget.LOGITS, VerifyTarget.PROBABILITIES)) {
       specs.add(
           TreeVerify.Spec.targetOnly(target, dtype, vocab, width, TreeVerify.Thresholds.EXACT));

@@ -59,7 +59,7 @@ final class TreeVerifyReference {
       status[b] = answer.status.ordinal();
       for (int c = 0; c < width; c++) {
         long node = c < answer.accepted.size() ? answer.accepted.get(c) : -1;
-        byte[] bytes = PreparedCase.bytes(DType.I32, new long[] {node});
+        byte[] bytes = PreparedCase.integerBytes(DType.I32, new long[] {node});
         int at = Math.toIntExact(PreparedCase.position(strided, b, c, width) * Integer.BYTES);
         System.arraycopy(bytes, 0, accepted, at, Integer.BYTES);
       }
@@ -67,15 +67,14 @@ final class TreeVerifyReference {
     return new Outcome(
         List.of(
             new Outcome.Output("accepted", DType.I32, accepted),
-            new Outcome.Output("counts", DType.I32, PreparedCase.bytes(DType.I32, counts)),
-            new Outcome.Output("next", DType.I32, PreparedCase.bytes(DType.I32, next)),
-            new Outcome.Output("status", DType.I32, PreparedCase.bytes(DType.I32, status))),
+            new Outcome.Output("counts", DType.I32, PreparedCase.integerBytes(DType.I32, counts)),
+            new Outcome.Output("next", DType.I32, PreparedCase.integerBytes(DType.I32, next)),
+            new Outcome.Output("status", DType.I32, PreparedCase.integerBytes(DType.I32, status))),
         null);
   }
 
   /** One request, with its coins moved by {@code nudge}. */
-  static Answer verify(
-      TreeVerifyCases.Case of, TreeVerifyCases.Inputs in, int b, float nudge) {
+  static Answer verify(TreeVerifyCases.Case of, TreeVerifyCases.Inputs in, int b, float nudge) {
     long start = in.offsets()[b];
     long end = in.offsets()[b + 1];
     if (start < 0 || end < start || end > of.nodes()) {
@@ -123,8 +122,7 @@ final class TreeVerifyReference {
         }
       }
       if (found < 0) {
-        return new Answer(
-            accepted, draws() ? draw(node, tried) : predicted(node), TreeStatus.OK);
+        return new Answer(accepted, draws() ? draw(node, tried) : predicted(node), TreeStatus.OK);
       }
       accepted.add(found);
     }

@@ -132,8 +132,7 @@ record TreeWanted(
           }
         }
         for (int w = 0; w < words && has(BITS); w++) {
-          bits.set(
-              PreparedCase.position(strided, row, w, words), row64.getOrDefault(w, 0L));
+          bits.set(PreparedCase.position(strided, row, w, words), row64.getOrDefault(w, 0L));
         }
       }
       for (List<Integer> siblings : good ? children : List.<List<Integer>>of()) {

@@ -54,16 +54,33 @@ class ZeroAllocationTest {
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP)
         .filter(each -> each.lengths().contains(300) || each.lengths().size() == 150)
         .forEach(cases::add);
+    ScatterRowsCases.small().stream()
+        .filter(each -> each.count() * each.spec().dim() > 1 << 15)
+        .filter(each -> each.expected().fault() == null)
+        .forEach(cases::add);
+    KvCompactionCases.small().stream()
+        .filter(each -> each.id().startsWith("layers"))
+        .forEach(cases::add);
     for (List<? extends OperatorCase> trees :
         List.of(
             TreeTopologyCases.small(),
             TreeMaskCases.small(),
             DynamicTreeCases.small(),
-            TreeFromMaskCases.small())) {
+            TreeFromMaskCases.small(),
+            PackBitsCases.small(),
+            RejectionVerifyCases.small(),
+            SeededCoinsCases.small())) {
       for (int i = 0; i < trees.size(); i += trees.size() / 8 + 1) {
         cases.add(trees.get(i));
       }
     }
+    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
+    SampleRowsCases.small().stream()
+        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+        .forEach(cases::add);
+    BeamExpandCases.small().stream()
+        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+        .forEach(cases::add);
     return cases;
   }
 

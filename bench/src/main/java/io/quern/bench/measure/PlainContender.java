@@ -28,6 +28,20 @@ final class PlainContender implements Contender {
     results.put(output, result);
   }
 
+  private PlainContender(
+      String name, Runnable reset, Map<String, MemorySegment> results, IntConsumer run) {
+    this.name = name;
+    this.reset = reset;
+    this.run = run;
+    this.results.putAll(results);
+  }
+
+  /** Writes several outputs of its own. */
+  static PlainContender writing(String name, Map<String, MemorySegment> results, IntConsumer run) {
+    return new PlainContender(
+        name, () -> results.values().forEach(result -> result.fill((byte) -1)), results, run);
+  }
+
   @Override
   public String name() {
     return name;

@@ -1,9 +1,9 @@
 package io.quern.bench.measure;
 
 import java.lang.foreign.SegmentAllocator;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
-import java.util.stream.Stream;
 
 /**
  * A shape out of the operators' case tables that is timed, by the command line and by JMH.
@@ -41,12 +41,15 @@ public record TimedCase(
 
   /** Every case; one line per operator family. */
   static List<TimedCase> all() {
-    return Stream.of(
-            GatherWorkload.cases(), // embedding_gather
-            BagWorkload.cases(), // embedding_bag
-            VerifyWorkload.cases()) // tree_verify
-        .flatMap(cases -> cases)
-        .toList();
+    List<TimedCase> all = new ArrayList<>();
+    GatherWorkload.cases().forEach(all::add); // embedding_gather
+    BagWorkload.cases().forEach(all::add); // embedding_bag
+    VerifyWorkload.cases().forEach(all::add); // tree_verify
+    TopKWorkload.cases().forEach(all::add); // top_k
+    ScatterWorkload.cases().forEach(all::add); // scatter_rows
+    CompactionWorkload.cases().forEach(all::add); // kv_compaction
+    TopologyWorkload.cases().forEach(all::add); // tree_topology
+    return all;
   }
 
   /**

@@ -10,10 +10,12 @@ import java.util.Collections;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.ServiceLoader;
 import java.util.function.Function;
 import java.util.function.IntConsumer;
 import java.util.function.Supplier;
+import java.util.stream.Stream;
 
 /**
  * One operator at one shape, with one or several sets of inputs, and the ways to compute it. An
@@ -169,10 +171,11 @@ public final class Workload {
     return inputs.values().stream().mapToInt(input -> input.sets().size()).max().orElse(1);
   }
 
-  /** Bytes of the largest input: what a run's reads are spread over. */
+  /** Bytes of the largest operand that is read: what a run's reads are spread over. */
   public long largestInputBytes() {
-    return inputs.values().stream()
-        .flatMap(input -> input.sets().stream())
+    return Stream.concat(
+            inputs.values().stream().flatMap(input -> input.sets().stream()),
+            outputs.values().stream().map(Output::before).filter(Objects::nonNull))
         .mapToLong(MemorySegment::byteSize)
         .max()
         .orElse(0);
@@ -194,7 +197,8 @@ public final class Workload {
   }
 
   /**
-   * All of them: the plain loops, the peers whose engine is on the class path, the devices.
+   * All of them: the plain loops, the devices, the peers whose engine is on the class path. A peer
+   * may lack outputs, so it is never the first, whom all others are held to.
    *
    * @param threads how many a peer may use
    * @return a list that can be added to; to be closed by the caller
@@ -203,6 +207,7 @@ public final class Workload {
     List<Contender> contenders = new ArrayList<>();
     try {
       loops.values().forEach(loop -> contenders.add(loop.get()));
+      devices.forEach(device -> contenders.add(on(device)));
       ServiceLoader<PeerEngine> engines = ServiceLoader.load(PeerEngine.class);
       for (Peer peer : peers) {
         for (PeerEngine engine : engines) {
@@ -211,7 +216,6 @@ public final class Workload {
           }
         }
       }
-      devices.forEach(device -> contenders.add(on(device)));
       return contenders;
     } catch (RuntimeException | Error e) {
       contenders.forEach(Contender::close);

@@ -106,8 +106,7 @@ final class DynamicTreeGolden implements GoldenOp {
     results.put("retrieve_index", runningNumbers(requests, nodes));
     results.put("retrieve_next_token", trees.perNode(trees.outputs().firstChild()));
     results.put("retrieve_next_sibling", trees.perNode(trees.outputs().nextSibling()));
-    long total =
-        LongStream.range(0, requests).map(b -> nodes * (prefix.asLong(b) + nodes)).sum();
+    long total = LongStream.range(0, requests).map(b -> nodes * (prefix.asLong(b) + nodes)).sum();
     results.put(
         "mask_full_flat", trees.mask(TreeMaskFormat.FLAT, DType.BOOL, Shape.of(total), prefix));
     results.put(

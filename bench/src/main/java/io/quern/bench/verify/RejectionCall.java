@@ -149,8 +149,7 @@ final class RejectionCall {
     int[] ids = ints(retrieve);
     for (int row = 0; row < retrieve.shape().dim(0); row++) {
       if (path.length <= columns
-          && Arrays.equals(
-              ids, row * columns, row * columns + path.length, path, 0, path.length)) {
+          && Arrays.equals(ids, row * columns, row * columns + path.length, path, 0, path.length)) {
         return row;
       }
     }

@@ -47,8 +47,7 @@ final class SeededCoinsGolden implements GoldenOp {
       hashes[b * (nodes + 1) + nodes] = results[1][1].asLong(b);
     }
     return Map.of(
-        "coins",
-            new GoldenTensor(DType.F32, golden.output("coins").shape(), results[0][0].data()),
+        "coins", new GoldenTensor(DType.F32, golden.output("coins").shape(), results[0][0].data()),
         "coins_final", results[0][1],
         "hash_u32",
             new GoldenTensor(

@@ -48,7 +48,8 @@ final class SequoiaVerifyGolden implements GoldenOp {
       depth[i] = i == 0 ? 0 : depth[parents[i]] + 1;
     }
     return Map.of(
-        "accept_path", RejectionCall.tensor(result.path().getFirst(), golden.output("accept_path").shape()),
+        "accept_path",
+            RejectionCall.tensor(result.path().getFirst(), golden.output("accept_path").shape()),
         "residual",
             RejectionCall.tensor(
                 result.distribution().getFirst(), golden.output("residual").shape()),

@@ -87,8 +87,7 @@ final class StochasticPathsGolden implements GoldenOp {
         "sample_p_or_logits",
             RejectionCall.tensor(row, golden.output("sample_p_or_logits").shape()),
         "greedy_accept_length_no_relax",
-            number(
-                golden, "greedy_accept_length_no_relax", plain.path().getFirst().length - 1));
+            number(golden, "greedy_accept_length_no_relax", plain.path().getFirst().length - 1));
   }
 
   private static RejectionVerify.Relaxation relaxation(GoldenCase golden, float delta) {

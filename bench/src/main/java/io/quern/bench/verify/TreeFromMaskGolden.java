@@ -50,8 +50,7 @@ final class TreeFromMaskGolden implements GoldenOp {
         TreeFromMask.Spec.of(nodes)
             .withMask(mask.dtype())
             .withOutputs(new TreeTopology.Spec(positions, positions, DType.U64));
-    Buffer masks =
-        operands.input(TreeResults.reshaped(mask, Shape.of(requests, nodes, nodes)));
+    Buffer masks = operands.input(TreeResults.reshaped(mask, Shape.of(requests, nodes, nodes)));
     var of = TreeFromMask.Operands.of(masks, trees.outputs());
     if (sglang) {
       of = of.withPrefix(operands.input(prefix));
@@ -72,8 +71,7 @@ final class TreeFromMaskGolden implements GoldenOp {
     int[] topks = topks(trees, ranks);
     return Map.of(
         "packed",
-        trees.mask(
-            TreeMaskFormat.BITS, DType.I32, golden.output("packed").shape().last(), null),
+        trees.mask(TreeMaskFormat.BITS, DType.I32, golden.output("packed").shape().last(), null),
         "paths",
         trees.paths(true),
         "position_offsets",

@@ -13,8 +13,8 @@ import java.util.Map;
 import java.util.Optional;
 
 /**
- * Masks of given parents: {@code tree_mask_formats} in rows, {@code tree_mask_full_and_packed} for a
- * ragged batch, {@code kconfig_tree_mask} of full k-ary levels without the root.
+ * Masks of given parents: {@code tree_mask_formats} in rows, {@code tree_mask_full_and_packed} for
+ * a ragged batch, {@code kconfig_tree_mask} of full k-ary levels without the root.
  */
 final class TreeMaskGolden implements GoldenOp {
   private final String name;
@@ -52,8 +52,7 @@ final class TreeMaskGolden implements GoldenOp {
   /** A batch on the device. */
   private record Trees(Operands operands, Buffer parent, Buffer offsets, Buffer prefix) {
     static Trees one(Operands operands, GoldenTensor parent, int prefix) {
-      GoldenTensor offsets =
-          TreeResults.tensor(Shape.of(2), 0, (int) parent.shape().size());
+      GoldenTensor offsets = TreeResults.tensor(Shape.of(2), 0, (int) parent.shape().size());
       return new Trees(
           operands,
           operands.input(parent),
@@ -67,8 +66,7 @@ final class TreeMaskGolden implements GoldenOp {
       return operands.result(mask);
     }
 
-    void run(
-        TreeMaskFormat format, DType dtype, Buffer mask, Buffer indptr, boolean prefixed) {
+    void run(TreeMaskFormat format, DType dtype, Buffer mask, Buffer indptr, boolean prefixed) {
       Buffer status = operands.output(DType.I32, Shape.of(offsets.shape().size() - 1));
       TreeMask.plan(operands.device(), TreeMask.Spec.of(format, dtype))
           .run(

@@ -36,8 +36,7 @@ final class TreeResults {
             .withDepth(ints(nodes))
             .withPositions(operands.output(positions, Shape.of(nodes)))
             .withLinks(ints(nodes), ints(nodes))
-            .withPaths(
-                operands.output(DType.I32, Shape.of(requests, most, most)), ints(requests));
+            .withPaths(operands.output(DType.I32, Shape.of(requests, most, most)), ints(requests));
   }
 
   private Buffer ints(int size) {

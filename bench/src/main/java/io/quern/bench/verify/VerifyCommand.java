@@ -37,11 +37,19 @@ public final class VerifyCommand implements Command {
     List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
+    ops.add(new KvCompactPathGolden());
+    ops.add(new KvSlotCompactionGolden());
+    ops.add(new SampleWithoutReplacementGolden());
+    ops.add(new StochasticBeamSearchGolden());
+    ops.add(new NudgeThresholdGolden());
+    ops.add(new SuperposeEmbeddingGolden());
+    ops.add(new SuperposedStepGolden());
     ops.addAll(TreeMaskGolden.all());
     ops.add(DynamicTreeGolden.ofEagle());
     ops.add(DynamicTreeGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofSglang());
     ops.add(TreeFromMaskGolden.ofTensorRt());
+    ops.add(new PackBitsGolden());
     ops.add(new VerifyTreeGreedyGolden());
     ops.add(new TreeVerifyPathsGolden());
     ops.add(new TreeSamplingTargetOnlyGolden());
@@ -52,6 +60,15 @@ public final class VerifyCommand implements Command {
     ops.add(StochasticPathsGolden.lantern());
     ops.add(new KSeqGolden());
     ops.add(new SeededCoinsGolden());
+    ops.add(new StaticTreeGolden());
+    ops.add(new TreeOrderGolden());
+    ops.add(new DySpecGolden(false));
+    ops.add(new DySpecGolden(true));
+    ops.add(new OptTreeGolden());
+    ops.add(new SequoiaTreeGolden());
+    ops.add(new PromptLookupGolden());
+    ops.add(new DdTreeGolden());
+    ops.add(new TokenRecyclingGolden());
     return ops;
   }
 

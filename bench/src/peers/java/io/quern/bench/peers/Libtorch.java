@@ -145,15 +145,15 @@ public final class Libtorch implements PeerEngine {
     @Override
     public Map<String, MemorySegment> results() {
       Map<String, MemorySegment> results = new LinkedHashMap<>();
+      workload
+          .outputs()
+          .forEach(
+              (name, output) -> {
+                if (peer.arguments().contains(name)) {
+                  results.put(name, output.memory());
+                }
+              });
       if (peer.outputs().isEmpty()) {
-        workload
-            .outputs()
-            .forEach(
-                (name, output) -> {
-                  if (peer.arguments().contains(name)) {
-                    results.put(name, output.memory());
-                  }
-                });
         return results;
       }
       List<NDArray> returned = new ArrayList<>(last.toNDList(manager));

@@ -41,6 +41,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_TABLES() {
         return QUERN_MAX_TABLES;
     }
+    private static final int QUERN_MAX_CACHES = (int)256L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_CACHES 256
+     * }
+     */
+    public static int QUERN_MAX_CACHES() {
+        return QUERN_MAX_CACHES;
+    }
     private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
     /**
      * {@snippet lang=c :
@@ -58,6 +67,15 @@ public class QuernAbi extends QuernAbi$shared {
      */
     public static int QUERN_REJECTION_MAX_GREEDY_WIDTH() {
         return QUERN_REJECTION_MAX_GREEDY_WIDTH;
+    }
+    private static final int QUERN_MAX_BEAMS = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_MAX_BEAMS 1024
+     * }
+     */
+    public static int QUERN_MAX_BEAMS() {
+        return QUERN_MAX_BEAMS;
     }
     private static final int QUERN_MAX_VERIFY_PATHS = (int)2048L;
     /**
@@ -482,727 +500,6 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_describe_device", device, info);
             }
             return (int)mh$.invokeExact(device, info);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_embedding_gather_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_gather_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_embedding_gather_prepare$descriptor() {
-        return quern_embedding_gather_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_embedding_gather_prepare$handle() {
-        return quern_embedding_gather_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_embedding_gather_prepare$address() {
-        return quern_embedding_gather_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_embedding_gather_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_embedding_gather_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_embedding_gather_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_embedding_gather {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_gather");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_embedding_gather$descriptor() {
-        return quern_embedding_gather.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_embedding_gather$handle() {
-        return quern_embedding_gather.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_embedding_gather$address() {
-        return quern_embedding_gather.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_embedding_gather(MemorySegment desc, int device, MemorySegment ids, MemorySegment table_ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_embedding_gather.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_embedding_gather", desc, device, ids, table_ids, out, errors, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, ids, table_ids, out, errors, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-    private static final int QUERN_COMBINE_SUM = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_SUM = 0
-     * }
-     */
-    public static int QUERN_COMBINE_SUM() {
-        return QUERN_COMBINE_SUM;
-    }
-    private static final int QUERN_COMBINE_MEAN = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_MEAN = 1
-     * }
-     */
-    public static int QUERN_COMBINE_MEAN() {
-        return QUERN_COMBINE_MEAN;
-    }
-    private static final int QUERN_COMBINE_WEIGHTED_MEAN = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_WEIGHTED_MEAN = 2
-     * }
-     */
-    public static int QUERN_COMBINE_WEIGHTED_MEAN() {
-        return QUERN_COMBINE_WEIGHTED_MEAN;
-    }
-    private static final int QUERN_COMBINE_MAX = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_MAX = 3
-     * }
-     */
-    public static int QUERN_COMBINE_MAX() {
-        return QUERN_COMBINE_MAX;
-    }
-    private static final int QUERN_COMBINE_MIN = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_MIN = 4
-     * }
-     */
-    public static int QUERN_COMBINE_MIN() {
-        return QUERN_COMBINE_MIN;
-    }
-    private static final int QUERN_COMBINE_FIRST = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_FIRST = 5
-     * }
-     */
-    public static int QUERN_COMBINE_FIRST() {
-        return QUERN_COMBINE_FIRST;
-    }
-    private static final int QUERN_COMBINE_LAST = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COMBINE_LAST = 6
-     * }
-     */
-    public static int QUERN_COMBINE_LAST() {
-        return QUERN_COMBINE_LAST;
-    }
-    private static final int QUERN_EMPTY_ZERO = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_EMPTY_ZERO = 0
-     * }
-     */
-    public static int QUERN_EMPTY_ZERO() {
-        return QUERN_EMPTY_ZERO;
-    }
-    private static final int QUERN_EMPTY_KEEP = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_EMPTY_KEEP = 1
-     * }
-     */
-    public static int QUERN_EMPTY_KEEP() {
-        return QUERN_EMPTY_KEEP;
-    }
-    private static final int QUERN_EMPTY_FALLBACK = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_EMPTY_FALLBACK = 2
-     * }
-     */
-    public static int QUERN_EMPTY_FALLBACK() {
-        return QUERN_EMPTY_FALLBACK;
-    }
-
-    private static class quern_embedding_bag_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_bag_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_embedding_bag_prepare$descriptor() {
-        return quern_embedding_bag_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_embedding_bag_prepare$handle() {
-        return quern_embedding_bag_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_embedding_bag_prepare$address() {
-        return quern_embedding_bag_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_embedding_bag_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_embedding_bag_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_embedding_bag_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_embedding_bag {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_bag");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_embedding_bag$descriptor() {
-        return quern_embedding_bag.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_embedding_bag$handle() {
-        return quern_embedding_bag.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_embedding_bag$address() {
-        return quern_embedding_bag.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_embedding_bag(MemorySegment desc, int device, MemorySegment ids, MemorySegment table_ids, MemorySegment offsets, MemorySegment weights, MemorySegment fallback, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_embedding_bag.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_embedding_bag", desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-    private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_WITHOUT_REPLACEMENT = 0
-     * }
-     */
-    public static int QUERN_REJECTION_WITHOUT_REPLACEMENT() {
-        return QUERN_REJECTION_WITHOUT_REPLACEMENT;
-    }
-    private static final int QUERN_REJECTION_WITH_REPLACEMENT = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_WITH_REPLACEMENT = 1
-     * }
-     */
-    public static int QUERN_REJECTION_WITH_REPLACEMENT() {
-        return QUERN_REJECTION_WITH_REPLACEMENT;
-    }
-    private static final int QUERN_REJECTION_POINT_DRAFTS = (int)2L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_POINT_DRAFTS = 2
-     * }
-     */
-    public static int QUERN_REJECTION_POINT_DRAFTS() {
-        return QUERN_REJECTION_POINT_DRAFTS;
-    }
-    private static final int QUERN_REJECTION_K_SEQ = (int)3L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_K_SEQ = 3
-     * }
-     */
-    public static int QUERN_REJECTION_K_SEQ() {
-        return QUERN_REJECTION_K_SEQ;
-    }
-    private static final int QUERN_REJECTION_BLOCK = (int)4L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_BLOCK = 4
-     * }
-     */
-    public static int QUERN_REJECTION_BLOCK() {
-        return QUERN_REJECTION_BLOCK;
-    }
-    private static final int QUERN_REJECTION_RELAXED = (int)5L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_RELAXED = 5
-     * }
-     */
-    public static int QUERN_REJECTION_RELAXED() {
-        return QUERN_REJECTION_RELAXED;
-    }
-    private static final int QUERN_REJECTION_RELAXED_GREEDY = (int)6L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_REJECTION_RELAXED_GREEDY = 6
-     * }
-     */
-    public static int QUERN_REJECTION_RELAXED_GREEDY() {
-        return QUERN_REJECTION_RELAXED_GREEDY;
-    }
-    private static final int QUERN_COINS_BY_NODE = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COINS_BY_NODE = 0
-     * }
-     */
-    public static int QUERN_COINS_BY_NODE() {
-        return QUERN_COINS_BY_NODE;
-    }
-    private static final int QUERN_COINS_BY_TEST = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_COINS_BY_TEST = 1
-     * }
-     */
-    public static int QUERN_COINS_BY_TEST() {
-        return QUERN_COINS_BY_TEST;
-    }
-    private static final int QUERN_DISTRIBUTION_PROBABILITIES = (int)0L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_DISTRIBUTION_PROBABILITIES = 0
-     * }
-     */
-    public static int QUERN_DISTRIBUTION_PROBABILITIES() {
-        return QUERN_DISTRIBUTION_PROBABILITIES;
-    }
-    private static final int QUERN_DISTRIBUTION_LOGITS = (int)1L;
-    /**
-     * {@snippet lang=c :
-     * enum <anonymous>.QUERN_DISTRIBUTION_LOGITS = 1
-     * }
-     */
-    public static int QUERN_DISTRIBUTION_LOGITS() {
-        return QUERN_DISTRIBUTION_LOGITS;
-    }
-
-    private static class quern_rejection_verify_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_rejection_verify_prepare$descriptor() {
-        return quern_rejection_verify_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_rejection_verify_prepare$handle() {
-        return quern_rejection_verify_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_rejection_verify_prepare$address() {
-        return quern_rejection_verify_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_rejection_verify_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_rejection_verify_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_rejection_verify_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_rejection_verify {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_rejection_verify$descriptor() {
-        return quern_rejection_verify.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_rejection_verify$handle() {
-        return quern_rejection_verify.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_rejection_verify$address() {
-        return quern_rejection_verify.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_rejection_verify(MemorySegment desc, int device, MemorySegment offsets, MemorySegment tokens, MemorySegment first_child, MemorySegment next_sibling, MemorySegment target, MemorySegment draft, MemorySegment temperatures, MemorySegment uniforms, MemorySegment final_uniforms, MemorySegment nearest, MemorySegment accepted, MemorySegment counts, MemorySegment next, MemorySegment status, MemorySegment distribution, MemorySegment rho, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_rejection_verify.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_rejection_verify", desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_seeded_coins_prepare {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins_prepare");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
-     * }
-     */
-    public static FunctionDescriptor quern_seeded_coins_prepare$descriptor() {
-        return quern_seeded_coins_prepare.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
-     * }
-     */
-    public static MethodHandle quern_seeded_coins_prepare$handle() {
-        return quern_seeded_coins_prepare.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
-     * }
-     */
-    public static MemorySegment quern_seeded_coins_prepare$address() {
-        return quern_seeded_coins_prepare.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
-     * }
-     */
-    public static int quern_seeded_coins_prepare(MemorySegment desc, int device) {
-        var mh$ = quern_seeded_coins_prepare.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_seeded_coins_prepare", desc, device);
-            }
-            return (int)mh$.invokeExact(desc, device);
-        } catch (Error | RuntimeException ex) {
-           throw ex;
-        } catch (Throwable ex$) {
-           throw new AssertionError("should not reach here", ex$);
-        }
-    }
-
-    private static class quern_seeded_coins {
-        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_INT,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_POINTER,
-            QuernAbi.C_LONG,
-            QuernAbi.C_POINTER
-        );
-
-        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins");
-
-        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
-    }
-
-    /**
-     * Function descriptor for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static FunctionDescriptor quern_seeded_coins$descriptor() {
-        return quern_seeded_coins.DESC;
-    }
-
-    /**
-     * Downcall method handle for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MethodHandle quern_seeded_coins$handle() {
-        return quern_seeded_coins.HANDLE;
-    }
-
-    /**
-     * Address for:
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static MemorySegment quern_seeded_coins$address() {
-        return quern_seeded_coins.ADDR;
-    }
-
-    /**
-     * {@snippet lang=c :
-     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
-     * }
-     */
-    public static int quern_seeded_coins(MemorySegment desc, int device, MemorySegment seeds, MemorySegment positions, MemorySegment offsets, MemorySegment coins, MemorySegment finals, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
-        var mh$ = quern_seeded_coins.HANDLE;
-        try {
-            if (TRACE_DOWNCALLS) {
-                traceDowncall("quern_seeded_coins", desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
-            }
-            return (int)mh$.invokeExact(desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {
@@ -1899,6 +1196,1608 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_tree_from_mask", desc, device, mask, prefix, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, mask, prefix, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_BITS_LITTLE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_LITTLE = 0
+     * }
+     */
+    public static int QUERN_BITS_LITTLE() {
+        return QUERN_BITS_LITTLE;
+    }
+    private static final int QUERN_BITS_BIG = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BITS_BIG = 1
+     * }
+     */
+    public static int QUERN_BITS_BIG() {
+        return QUERN_BITS_BIG;
+    }
+
+    private static class quern_pack_bits_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits_prepare$descriptor() {
+        return quern_pack_bits_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_pack_bits_prepare$handle() {
+        return quern_pack_bits_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_pack_bits_prepare$address() {
+        return quern_pack_bits_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits_prepare(const quern_pack_bits_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_pack_bits_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_pack_bits_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_pack_bits {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_pack_bits");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_pack_bits$descriptor() {
+        return quern_pack_bits.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_pack_bits$handle() {
+        return quern_pack_bits.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_pack_bits$address() {
+        return quern_pack_bits.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_pack_bits(const quern_pack_bits_desc *desc, int32_t device, const void *x, const void *offsets, void *out, int64_t *out_offsets, int32_t *status, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_pack_bits(MemorySegment desc, int device, MemorySegment x, MemorySegment offsets, MemorySegment out, MemorySegment out_offsets, MemorySegment status, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_pack_bits.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_pack_bits", desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, offsets, out, out_offsets, status, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_CACHE_CONTIGUOUS = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_CONTIGUOUS = 0
+     * }
+     */
+    public static int QUERN_CACHE_CONTIGUOUS() {
+        return QUERN_CACHE_CONTIGUOUS;
+    }
+    private static final int QUERN_CACHE_SLOTS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_SLOTS = 1
+     * }
+     */
+    public static int QUERN_CACHE_SLOTS() {
+        return QUERN_CACHE_SLOTS;
+    }
+    private static final int QUERN_CACHE_TABLE = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_CACHE_TABLE = 2
+     * }
+     */
+    public static int QUERN_CACHE_TABLE() {
+        return QUERN_CACHE_TABLE;
+    }
+
+    private static class quern_kv_compaction_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction_prepare$descriptor() {
+        return quern_kv_compaction_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction_prepare$handle() {
+        return quern_kv_compaction_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction_prepare$address() {
+        return quern_kv_compaction_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction_prepare(const quern_kv_compaction_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_kv_compaction_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_kv_compaction_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_kv_compaction {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_kv_compaction");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_kv_compaction$descriptor() {
+        return quern_kv_compaction.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_kv_compaction$handle() {
+        return quern_kv_compaction.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_kv_compaction$address() {
+        return quern_kv_compaction.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_kv_compaction(const quern_kv_compaction_desc *desc, int32_t device, const int32_t *path, const int32_t *counts, const int32_t *lengths, const void *slots, const int32_t *offsets, const int32_t *table_rows, int32_t *new_lengths, int32_t *status, void *freed, int32_t *freed_counts, uint8_t *evicted, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_kv_compaction(MemorySegment desc, int device, MemorySegment path, MemorySegment counts, MemorySegment lengths, MemorySegment slots, MemorySegment offsets, MemorySegment table_rows, MemorySegment new_lengths, MemorySegment status, MemorySegment freed, MemorySegment freed_counts, MemorySegment evicted, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_kv_compaction.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_kv_compaction", desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, path, counts, lengths, slots, offsets, table_rows, new_lengths, status, freed, freed_counts, evicted, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_embedding_gather_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_gather_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_embedding_gather_prepare$descriptor() {
+        return quern_embedding_gather_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_embedding_gather_prepare$handle() {
+        return quern_embedding_gather_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_embedding_gather_prepare$address() {
+        return quern_embedding_gather_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather_prepare(const quern_embedding_gather_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_embedding_gather_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_embedding_gather_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_embedding_gather_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_embedding_gather {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_gather");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_embedding_gather$descriptor() {
+        return quern_embedding_gather.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_embedding_gather$handle() {
+        return quern_embedding_gather.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_embedding_gather$address() {
+        return quern_embedding_gather.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_embedding_gather(const quern_embedding_gather_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_embedding_gather(MemorySegment desc, int device, MemorySegment ids, MemorySegment table_ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_embedding_gather.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_embedding_gather", desc, device, ids, table_ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, ids, table_ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_COMBINE_SUM = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_SUM = 0
+     * }
+     */
+    public static int QUERN_COMBINE_SUM() {
+        return QUERN_COMBINE_SUM;
+    }
+    private static final int QUERN_COMBINE_MEAN = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_MEAN = 1
+     * }
+     */
+    public static int QUERN_COMBINE_MEAN() {
+        return QUERN_COMBINE_MEAN;
+    }
+    private static final int QUERN_COMBINE_WEIGHTED_MEAN = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_WEIGHTED_MEAN = 2
+     * }
+     */
+    public static int QUERN_COMBINE_WEIGHTED_MEAN() {
+        return QUERN_COMBINE_WEIGHTED_MEAN;
+    }
+    private static final int QUERN_COMBINE_MAX = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_MAX = 3
+     * }
+     */
+    public static int QUERN_COMBINE_MAX() {
+        return QUERN_COMBINE_MAX;
+    }
+    private static final int QUERN_COMBINE_MIN = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_MIN = 4
+     * }
+     */
+    public static int QUERN_COMBINE_MIN() {
+        return QUERN_COMBINE_MIN;
+    }
+    private static final int QUERN_COMBINE_FIRST = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_FIRST = 5
+     * }
+     */
+    public static int QUERN_COMBINE_FIRST() {
+        return QUERN_COMBINE_FIRST;
+    }
+    private static final int QUERN_COMBINE_LAST = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COMBINE_LAST = 6
+     * }
+     */
+    public static int QUERN_COMBINE_LAST() {
+        return QUERN_COMBINE_LAST;
+    }
+    private static final int QUERN_EMPTY_ZERO = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_EMPTY_ZERO = 0
+     * }
+     */
+    public static int QUERN_EMPTY_ZERO() {
+        return QUERN_EMPTY_ZERO;
+    }
+    private static final int QUERN_EMPTY_KEEP = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_EMPTY_KEEP = 1
+     * }
+     */
+    public static int QUERN_EMPTY_KEEP() {
+        return QUERN_EMPTY_KEEP;
+    }
+    private static final int QUERN_EMPTY_FALLBACK = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_EMPTY_FALLBACK = 2
+     * }
+     */
+    public static int QUERN_EMPTY_FALLBACK() {
+        return QUERN_EMPTY_FALLBACK;
+    }
+
+    private static class quern_embedding_bag_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_bag_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_embedding_bag_prepare$descriptor() {
+        return quern_embedding_bag_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_embedding_bag_prepare$handle() {
+        return quern_embedding_bag_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_embedding_bag_prepare$address() {
+        return quern_embedding_bag_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag_prepare(const quern_embedding_bag_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_embedding_bag_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_embedding_bag_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_embedding_bag_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_embedding_bag {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_embedding_bag");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_embedding_bag$descriptor() {
+        return quern_embedding_bag.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_embedding_bag$handle() {
+        return quern_embedding_bag.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_embedding_bag$address() {
+        return quern_embedding_bag.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_embedding_bag(const quern_embedding_bag_desc *desc, int32_t device, const void *ids, const int32_t *table_ids, const void *offsets, const float *weights, const void *fallback, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_embedding_bag(MemorySegment desc, int device, MemorySegment ids, MemorySegment table_ids, MemorySegment offsets, MemorySegment weights, MemorySegment fallback, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_embedding_bag.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_embedding_bag", desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, ids, table_ids, offsets, weights, fallback, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_SCATTER_SET = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_SET = 0
+     * }
+     */
+    public static int QUERN_SCATTER_SET() {
+        return QUERN_SCATTER_SET;
+    }
+    private static final int QUERN_SCATTER_ADD = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_ADD = 1
+     * }
+     */
+    public static int QUERN_SCATTER_ADD() {
+        return QUERN_SCATTER_ADD;
+    }
+    private static final int QUERN_SCATTER_MAX = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_SCATTER_MAX = 2
+     * }
+     */
+    public static int QUERN_SCATTER_MAX() {
+        return QUERN_SCATTER_MAX;
+    }
+
+    private static class quern_scatter_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows_prepare$descriptor() {
+        return quern_scatter_rows_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows_prepare$handle() {
+        return quern_scatter_rows_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows_prepare$address() {
+        return quern_scatter_rows_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows_prepare(const quern_scatter_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_scatter_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_scatter_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_scatter_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_scatter_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_scatter_rows$descriptor() {
+        return quern_scatter_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_scatter_rows$handle() {
+        return quern_scatter_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_scatter_rows$address() {
+        return quern_scatter_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_scatter_rows(const quern_scatter_rows_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_scatter_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_scatter_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_scatter_rows", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_WITHOUT_REPLACEMENT = 0
+     * }
+     */
+    public static int QUERN_REJECTION_WITHOUT_REPLACEMENT() {
+        return QUERN_REJECTION_WITHOUT_REPLACEMENT;
+    }
+    private static final int QUERN_REJECTION_WITH_REPLACEMENT = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_WITH_REPLACEMENT = 1
+     * }
+     */
+    public static int QUERN_REJECTION_WITH_REPLACEMENT() {
+        return QUERN_REJECTION_WITH_REPLACEMENT;
+    }
+    private static final int QUERN_REJECTION_POINT_DRAFTS = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_POINT_DRAFTS = 2
+     * }
+     */
+    public static int QUERN_REJECTION_POINT_DRAFTS() {
+        return QUERN_REJECTION_POINT_DRAFTS;
+    }
+    private static final int QUERN_REJECTION_K_SEQ = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_K_SEQ = 3
+     * }
+     */
+    public static int QUERN_REJECTION_K_SEQ() {
+        return QUERN_REJECTION_K_SEQ;
+    }
+    private static final int QUERN_REJECTION_BLOCK = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_BLOCK = 4
+     * }
+     */
+    public static int QUERN_REJECTION_BLOCK() {
+        return QUERN_REJECTION_BLOCK;
+    }
+    private static final int QUERN_REJECTION_RELAXED = (int)5L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_RELAXED = 5
+     * }
+     */
+    public static int QUERN_REJECTION_RELAXED() {
+        return QUERN_REJECTION_RELAXED;
+    }
+    private static final int QUERN_REJECTION_RELAXED_GREEDY = (int)6L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_REJECTION_RELAXED_GREEDY = 6
+     * }
+     */
+    public static int QUERN_REJECTION_RELAXED_GREEDY() {
+        return QUERN_REJECTION_RELAXED_GREEDY;
+    }
+    private static final int QUERN_COINS_BY_NODE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COINS_BY_NODE = 0
+     * }
+     */
+    public static int QUERN_COINS_BY_NODE() {
+        return QUERN_COINS_BY_NODE;
+    }
+    private static final int QUERN_COINS_BY_TEST = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_COINS_BY_TEST = 1
+     * }
+     */
+    public static int QUERN_COINS_BY_TEST() {
+        return QUERN_COINS_BY_TEST;
+    }
+    private static final int QUERN_DISTRIBUTION_PROBABILITIES = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_DISTRIBUTION_PROBABILITIES = 0
+     * }
+     */
+    public static int QUERN_DISTRIBUTION_PROBABILITIES() {
+        return QUERN_DISTRIBUTION_PROBABILITIES;
+    }
+    private static final int QUERN_DISTRIBUTION_LOGITS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_DISTRIBUTION_LOGITS = 1
+     * }
+     */
+    public static int QUERN_DISTRIBUTION_LOGITS() {
+        return QUERN_DISTRIBUTION_LOGITS;
+    }
+
+    private static class quern_rejection_verify_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_rejection_verify_prepare$descriptor() {
+        return quern_rejection_verify_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_rejection_verify_prepare$handle() {
+        return quern_rejection_verify_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_rejection_verify_prepare$address() {
+        return quern_rejection_verify_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify_prepare(const quern_rejection_verify_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_rejection_verify_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_rejection_verify_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_rejection_verify_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_rejection_verify {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_rejection_verify");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_rejection_verify$descriptor() {
+        return quern_rejection_verify.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_rejection_verify$handle() {
+        return quern_rejection_verify.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_rejection_verify$address() {
+        return quern_rejection_verify.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_rejection_verify(const quern_rejection_verify_desc *desc, int32_t device, const int32_t *offsets, const int32_t *tokens, const int32_t *first_child, const int32_t *next_sibling, const void *target, const void *draft, const float *temperatures, const float *uniforms, const float *final_uniforms, const void *nearest, int32_t *accepted, int32_t *counts, int32_t *next, int32_t *status, float *distribution, float *rho, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_rejection_verify(MemorySegment desc, int device, MemorySegment offsets, MemorySegment tokens, MemorySegment first_child, MemorySegment next_sibling, MemorySegment target, MemorySegment draft, MemorySegment temperatures, MemorySegment uniforms, MemorySegment final_uniforms, MemorySegment nearest, MemorySegment accepted, MemorySegment counts, MemorySegment next, MemorySegment status, MemorySegment distribution, MemorySegment rho, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_rejection_verify.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_rejection_verify", desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, offsets, tokens, first_child, next_sibling, target, draft, temperatures, uniforms, final_uniforms, nearest, accepted, counts, next, status, distribution, rho, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_seeded_coins_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_seeded_coins_prepare$descriptor() {
+        return quern_seeded_coins_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_seeded_coins_prepare$handle() {
+        return quern_seeded_coins_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_seeded_coins_prepare$address() {
+        return quern_seeded_coins_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins_prepare(const quern_seeded_coins_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_seeded_coins_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_seeded_coins_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_seeded_coins_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_seeded_coins {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_seeded_coins");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_seeded_coins$descriptor() {
+        return quern_seeded_coins.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_seeded_coins$handle() {
+        return quern_seeded_coins.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_seeded_coins$address() {
+        return quern_seeded_coins.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_seeded_coins(const quern_seeded_coins_desc *desc, int32_t device, const int64_t *seeds, const int64_t *positions, const int32_t *offsets, void *coins, void *finals, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_seeded_coins(MemorySegment desc, int device, MemorySegment seeds, MemorySegment positions, MemorySegment offsets, MemorySegment coins, MemorySegment finals, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_seeded_coins.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_seeded_coins", desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, seeds, positions, offsets, coins, finals, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_top_k_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_top_k_prepare$descriptor() {
+        return quern_top_k_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_top_k_prepare$handle() {
+        return quern_top_k_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_top_k_prepare$address() {
+        return quern_top_k_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_top_k_prepare(const quern_top_k_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_top_k_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_top_k_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_top_k_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_top_k {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_top_k");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_top_k$descriptor() {
+        return quern_top_k.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_top_k$handle() {
+        return quern_top_k.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_top_k$address() {
+        return quern_top_k.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_top_k(const quern_top_k_desc *desc, int32_t device, const void *x, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_top_k(MemorySegment desc, int device, MemorySegment x, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_top_k.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_top_k", desc, device, x, values, indices, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, values, indices, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_sample_rows_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_sample_rows_prepare$descriptor() {
+        return quern_sample_rows_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_sample_rows_prepare$handle() {
+        return quern_sample_rows_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_sample_rows_prepare$address() {
+        return quern_sample_rows_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows_prepare(const quern_sample_rows_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_sample_rows_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_sample_rows_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_sample_rows_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_sample_rows {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_sample_rows");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_sample_rows$descriptor() {
+        return quern_sample_rows.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_sample_rows$handle() {
+        return quern_sample_rows.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_sample_rows$address() {
+        return quern_sample_rows.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_sample_rows(const quern_sample_rows_desc *desc, int32_t device, const void *x, const float *uniforms, const int64_t *seeds, const int64_t *positions, float *scores, float *values, int32_t *indices, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_sample_rows(MemorySegment desc, int device, MemorySegment x, MemorySegment uniforms, MemorySegment seeds, MemorySegment positions, MemorySegment scores, MemorySegment values, MemorySegment indices, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_sample_rows.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_sample_rows", desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, uniforms, seeds, positions, scores, values, indices, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_BEAM_SUM = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BEAM_SUM = 0
+     * }
+     */
+    public static int QUERN_BEAM_SUM() {
+        return QUERN_BEAM_SUM;
+    }
+    private static final int QUERN_BEAM_STOCHASTIC = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_BEAM_STOCHASTIC = 1
+     * }
+     */
+    public static int QUERN_BEAM_STOCHASTIC() {
+        return QUERN_BEAM_STOCHASTIC;
+    }
+
+    private static class quern_beam_expand_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_beam_expand_prepare$descriptor() {
+        return quern_beam_expand_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_beam_expand_prepare$handle() {
+        return quern_beam_expand_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_beam_expand_prepare$address() {
+        return quern_beam_expand_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand_prepare(const quern_beam_expand_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_beam_expand_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_beam_expand_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_beam_expand_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_beam_expand {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_beam_expand");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_beam_expand$descriptor() {
+        return quern_beam_expand.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_beam_expand$handle() {
+        return quern_beam_expand.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_beam_expand$address() {
+        return quern_beam_expand.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_beam_expand(const quern_beam_expand_desc *desc, int32_t device, const int32_t *tokens, const float *inputs, const float *noisy, const float *bias, const float *scores, const float *perturbed, int32_t *out_parents, int32_t *out_tokens, float *out_scores, float *out_perturbed, float *out_weights, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_beam_expand(MemorySegment desc, int device, MemorySegment tokens, MemorySegment inputs, MemorySegment noisy, MemorySegment bias, MemorySegment scores, MemorySegment perturbed, MemorySegment out_parents, MemorySegment out_tokens, MemorySegment out_scores, MemorySegment out_perturbed, MemorySegment out_weights, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_beam_expand.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_beam_expand", desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, tokens, inputs, noisy, bias, scores, perturbed, out_parents, out_tokens, out_scores, out_perturbed, out_weights, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

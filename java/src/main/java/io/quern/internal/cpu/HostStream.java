@@ -68,6 +68,7 @@ public final class HostStream extends QueueStream {
   private void run(RowTask task, long rows, long grain, boolean last) {
     task.forgetReported(); // a call that failed otherwise may have left one
     try {
+      task.begin();
       device.team().run(task, rows, grain);
       task.throwReported();
     } finally {

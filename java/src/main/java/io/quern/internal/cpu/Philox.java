@@ -38,11 +38,34 @@ public final class Philox {
             (int) (column % WORDS)));
   }
 
-  /** {@link #uniform} of {@code n} columns from {@code first}. */
+  /** {@link #uniform} of {@code n} columns from {@code first}, a multiple of 4. */
   public static void fill(
-      long seed, long position, int purpose, long first, float[] uniforms, int at, int n) {
-    for (int i = 0; i < n; i++) {
-      uniforms[at + i] = uniform(seed, position, purpose, first + i);
+      long seed, long position, int purpose, long first, float[] uniforms, int n) {
+    int i = 0;
+    for (; i <= n - WORDS; i += WORDS) {
+      int c0 = (int) ((first + i) / WORDS);
+      int c1 = (int) position;
+      int c2 = (int) (position >>> Integer.SIZE);
+      int c3 = purpose;
+      int k0 = (int) seed;
+      int k1 = (int) (seed >>> Integer.SIZE);
+      for (int round = 0; round < ROUNDS; round++) {
+        long product0 = MULTIPLIER_0 * (c0 & WORD);
+        long product1 = MULTIPLIER_1 * (c2 & WORD);
+        c0 = (int) (product1 >>> Integer.SIZE) ^ c1 ^ k0;
+        c2 = (int) (product0 >>> Integer.SIZE) ^ c3 ^ k1;
+        c1 = (int) product1;
+        c3 = (int) product0;
+        k0 += WEYL_0;
+        k1 += WEYL_1;
+      }
+      uniforms[i] = toUniform(c0);
+      uniforms[i + 1] = toUniform(c1);
+      uniforms[i + 2] = toUniform(c2);
+      uniforms[i + 3] = toUniform(c3);
+    }
+    for (; i < n; i++) {
+      uniforms[i] = uniform(seed, position, purpose, first + i);
     }
   }
 

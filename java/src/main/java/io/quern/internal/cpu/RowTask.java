@@ -18,6 +18,9 @@ public abstract class RowTask {
   /** The operator this is a call of. */
   protected abstract Operator operator();
 
+  /** Whatever has to be done before any row is, in the calling thread. */
+  protected void begin() {}
+
   /**
    * Computes rows {@code from} to {@code to}.
    *

@@ -94,8 +94,7 @@ public abstract class TreeMaskTask extends TreeTask {
     int bits = Float.floatToRawIntBits(value);
     return switch (spec.out()) {
       case F32 -> bits;
-      case F16 ->
-          value == 0 ? 0 : Float.isInfinite(value) ? F16_NEGATIVE_INFINITY : F16_LOWEST;
+      case F16 -> value == 0 ? 0 : Float.isInfinite(value) ? F16_NEGATIVE_INFINITY : F16_LOWEST;
       case BF16 -> bits >>> Short.SIZE;
       default -> 0;
     };
@@ -164,8 +163,7 @@ public abstract class TreeMaskTask extends TreeTask {
       }
     } else if (format == TreeMaskFormat.BITS) {
       found = worse(found, count > columns * elementBytes * Byte.SIZE, TreeStatus.CAPACITY);
-      writeBits(
-          first, count, first * strideBytes, columns * elementBytes, found == TreeStatus.OK);
+      writeBits(first, count, first * strideBytes, columns * elementBytes, found == TreeStatus.OK);
     } else {
       found = worse(found, !badPrefix && prefix(b) + count > columns, TreeStatus.CAPACITY);
       found = worse(found, badPrefix, TreeStatus.PREFIX);
@@ -181,8 +179,7 @@ public abstract class TreeMaskTask extends TreeTask {
     status.set(JAVA_INT, b * Integer.BYTES, found.ordinal());
   }
 
-  private void writeFlat(
-      int worker, long b, long first, long begin, long elements, boolean good) {
+  private void writeFlat(int worker, long b, long first, long begin, long elements, boolean good) {
     int count = (int) (offset(b + 1) - offset(b));
     if (format == TreeMaskFormat.PACKED) {
       writePacked(worker, first, count, prefix(b), begin, elements, good);
@@ -209,8 +206,7 @@ public abstract class TreeMaskTask extends TreeTask {
       long first, int count, long prefix, long target, long stride, long columns, boolean good);
 
   /** Writes rows of {@code bytes} bytes, {@link #strideBytes} apart. */
-  protected abstract void writeBits(
-      long first, int count, long target, long bytes, boolean good);
+  protected abstract void writeBits(long first, int count, long target, long bytes, boolean good);
 
   /** Writes all elements of a request as bits. */
   protected abstract void writePacked(

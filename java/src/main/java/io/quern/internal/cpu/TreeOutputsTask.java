@@ -12,8 +12,8 @@ import io.quern.op.TreeStatus;
 import java.lang.foreign.MemorySegment;
 
 /**
- * The operands of what writes {@link TreeOutputs}, and what a request without a tree gets. Subclasses
- * find the parents; each back end has its way of writing the outputs, which it is given.
+ * The operands of what writes {@link TreeOutputs}, and what a request without a tree gets.
+ * Subclasses find the parents; each back end has its way of writing the outputs, which it is given.
  */
 public abstract class TreeOutputsTask extends TreeTask {
   /** Writes the outputs of requests that have a tree. */

@@ -8,13 +8,19 @@ final class CudaKernels {
       new KernelSet(
           CudaEmbeddingGather::prepare,
           CudaEmbeddingBag::prepare,
+          CudaScatterRows::prepare,
+          CudaKvCompaction::prepare,
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
           CudaTreeFromMask::prepare,
+          CudaPackBits::prepare,
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
-          CudaSeededCoins::prepare);
+          CudaSeededCoins::prepare,
+          CudaTopK::prepare,
+          CudaSampleRows::prepare,
+          CudaBeamExpand::prepare);
 
   private CudaKernels() {}
 

@@ -34,6 +34,11 @@ final class Operand {
     return Math.max(buffer.rowStride(), buffer.shape().last());
   }
 
+  /** The same, 0 of an operand that is absent. */
+  static long strideOrZero(Buffer buffer) {
+    return buffer == null ? 0 : stride(buffer);
+  }
+
   /**
    * Writes entry {@code i} of the array of tables that begins at byte {@code tables} of a
    * descriptor.

@@ -6,7 +6,7 @@ import io.quern.Graph;
 import io.quern.Stream;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cuda.RuntimeStream;
-import io.quern.op.EmbeddingGather;
+import io.quern.op.KvCompaction;
 import java.lang.foreign.MemorySegment;
 import java.util.Collections;
 import java.util.IdentityHashMap;
@@ -20,12 +20,12 @@ import java.util.concurrent.atomic.AtomicReference;
  */
 public abstract sealed class QueueStream extends Resource implements Stream
     permits HostStream, RuntimeStream {
-  /** The most operands of one call: the tables of a gather and the rest. */
-  private static final int MOST_OPERANDS = 48;
+  /** The most operands of one call: the caches of a compaction and the rest. */
+  private static final int MOST_OPERANDS = KvCompaction.MAX_CACHES + 16;
 
   private final Device device;
   private final Resource[] held = new Resource[MOST_OPERANDS];
-  private final Buffer[] tables = new Buffer[EmbeddingGather.MAX_TABLES];
+  private final Buffer[] tables = new Buffer[KvCompaction.MAX_CACHES];
   private int holding;
   private Set<Resource> captured;
   private Thread capturer;
@@ -76,8 +76,8 @@ public abstract sealed class QueueStream extends Resource implements Stream
   }
 
   /**
-   * Room for the tables of a call, so that a list which changes meanwhile is read once; cleared by
-   * {@link #end()}.
+   * Room for the tables or caches of a call, so that a list which changes meanwhile is read once;
+   * cleared by {@link #end()}.
    */
   public final Buffer[] tables() {
     return tables;

@@ -5,21 +5,33 @@ package io.quern.internal.kernel;
  *
  * @param embeddingGather kernels of {@code EmbeddingGather}
  * @param embeddingBag kernels of {@code EmbeddingBag}
+ * @param scatterRows kernels of {@code ScatterRows}
+ * @param kvCompaction kernels of {@code KvCompaction}
  * @param treeTopology kernels of {@code TreeTopology}
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
  * @param treeFromMask kernels of {@code TreeFromMask}
+ * @param packBits kernels of {@code PackBits}
  * @param treeVerify kernels of {@code TreeVerify}
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
+ * @param topK kernels of {@code TopK}
+ * @param sampleRows kernels of {@code SampleRows}
+ * @param beamExpand kernels of {@code BeamExpand}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
+    ScatterRowsKernel.Factory scatterRows,
+    KvCompactionKernel.Factory kvCompaction,
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
     TreeFromMaskKernel.Factory treeFromMask,
+    PackBitsKernel.Factory packBits,
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
-    SeededCoinsKernel.Factory seededCoins) {}
+    SeededCoinsKernel.Factory seededCoins,
+    TopKKernel.Factory topK,
+    SampleRowsKernel.Factory sampleRows,
+    BeamExpandKernel.Factory beamExpand) {}

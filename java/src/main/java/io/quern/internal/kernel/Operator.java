@@ -4,13 +4,19 @@ package io.quern.internal.kernel;
 public enum Operator {
   EMBEDDING_GATHER("EmbeddingGather"),
   EMBEDDING_BAG("EmbeddingBag"),
+  SCATTER_ROWS("ScatterRows"),
+  KV_COMPACTION("KvCompaction"),
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
   TREE_FROM_MASK("TreeFromMask"),
+  PACK_BITS("PackBits"),
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
-  SEEDED_COINS("SeededCoins");
+  SEEDED_COINS("SeededCoins"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand");
 
   private final String className;
 

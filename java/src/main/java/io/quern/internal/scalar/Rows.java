@@ -1,6 +1,7 @@
 package io.quern.internal.scalar;
 
 import static java.lang.foreign.ValueLayout.JAVA_INT;
+import static java.lang.foreign.ValueLayout.JAVA_LONG;
 import static java.lang.foreign.ValueLayout.JAVA_SHORT;
 
 import io.quern.DType;
@@ -24,10 +25,12 @@ final class Rows {
       long write = target + d * to.byteSize();
       if (from != to) {
         Element.store(to, out, write, Element.load(from, source, read));
-      } else if (from == DType.F32) {
-        out.set(JAVA_INT, write, source.get(JAVA_INT, read));
       } else {
-        out.set(JAVA_SHORT, write, source.get(JAVA_SHORT, read));
+        switch (from.byteSize()) {
+          case Short.BYTES -> out.set(JAVA_SHORT, write, source.get(JAVA_SHORT, read));
+          case Integer.BYTES -> out.set(JAVA_INT, write, source.get(JAVA_INT, read));
+          default -> out.set(JAVA_LONG, write, source.get(JAVA_LONG, read));
+        }
       }
     }
   }

@@ -12,12 +12,18 @@ public final class ScalarKernels {
     return new KernelSet(
         (device, spec) -> new ScalarEmbeddingGather(spec),
         (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarScatterRows(spec),
+        (device, spec) -> new ScalarKvCompaction(spec),
         (device, spec) -> new ScalarTreeTopology(spec),
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
         (device, spec) -> new ScalarTreeFromMask(spec),
+        (device, spec) -> new ScalarPackBits(spec),
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec));
   }
 }

@@ -36,13 +36,7 @@ final class ScalarTreeMask implements TreeMaskKernel {
 
     @Override
     protected void writeRows(
-        long first,
-        int count,
-        long prefix,
-        long target,
-        long stride,
-        long columns,
-        boolean good) {
+        long first, int count, long prefix, long target, long stride, long columns, boolean good) {
       for (int i = 0; i < count; i++) {
         for (long column = 0; column < columns; column++) {
           long at = target + i * stride + column * elementBytes;
@@ -73,13 +67,7 @@ final class ScalarTreeMask implements TreeMaskKernel {
 
     @Override
     protected void writePacked(
-        int worker,
-        long first,
-        int count,
-        long prefix,
-        long target,
-        long bytes,
-        boolean good) {
+        int worker, long first, int count, long prefix, long target, long bytes, boolean good) {
       long width = prefix + count;
       for (long at = 0; at < bytes; at++) {
         int value = 0;

@@ -11,8 +11,7 @@ import java.lang.foreign.MemorySegment;
 /** What follows from the parents of one tree, node by node. */
 final class ScalarTreeOutputs implements TreeOutputsTask.Writer {
   @Override
-  public int write(
-      TreeOutputsTask task, int worker, long b, long first, int count, long prefix) {
+  public int write(TreeOutputsTask task, int worker, long b, long first, int count, long prefix) {
     MemorySegment parents = task.parents;
     TreeStatus found = TreeTask.check(parents, first, count);
     if (found != TreeStatus.OK) {
@@ -38,12 +37,10 @@ final class ScalarTreeOutputs implements TreeOutputsTask.Writer {
         task.setPosition(row, prefix + depth);
       }
       if (task.firstChild != null) {
-        task.firstChild.set(
-            JAVA_INT, row * Integer.BYTES, firstChild(parents, first, count, i));
+        task.firstChild.set(JAVA_INT, row * Integer.BYTES, firstChild(parents, first, count, i));
       }
       if (task.nextSibling != null) {
-        task.nextSibling.set(
-            JAVA_INT, row * Integer.BYTES, nextSibling(parents, first, count, i));
+        task.nextSibling.set(JAVA_INT, row * Integer.BYTES, nextSibling(parents, first, count, i));
       }
       if (task.bits != null) {
         writeBits(parents, first, i, task.bits, row * task.bitsStride, task.bitsBytes);

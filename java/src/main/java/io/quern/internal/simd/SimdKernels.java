@@ -12,12 +12,18 @@ public final class SimdKernels {
     return new KernelSet(
         (device, spec) -> new SimdEmbeddingGather(spec),
         (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdScatterRows(spec),
+        (device, spec) -> new SimdKvCompaction(spec),
         (device, spec) -> new SimdTreeTopology(spec),
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
         (device, spec) -> new SimdTreeFromMask(spec),
+        (device, spec) -> new SimdPackBits(spec),
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
-        (device, out) -> CoinTask::run);
+        (device, out) -> CoinTask::run,
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec));
   }
 }

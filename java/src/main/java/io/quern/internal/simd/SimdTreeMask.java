@@ -56,13 +56,7 @@ final class SimdTreeMask implements TreeMaskKernel {
 
     @Override
     protected void writeRows(
-        long first,
-        int count,
-        long prefix,
-        long target,
-        long stride,
-        long columns,
-        boolean good) {
+        long first, int count, long prefix, long target, long stride, long columns, boolean good) {
       long visibles = pattern(visible);
       long hiddens = pattern(hidden);
       if (!good) {
@@ -146,13 +140,7 @@ final class SimdTreeMask implements TreeMaskKernel {
 
     @Override
     protected void writePacked(
-        int worker,
-        long first,
-        int count,
-        long prefix,
-        long target,
-        long bytes,
-        boolean good) {
+        int worker, long first, int count, long prefix, long target, long bytes, boolean good) {
       if (!good) {
         Tile.storeZeros(out, target, bytes);
         return;

@@ -53,12 +53,10 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
   }
 
   @Override
-  public int write(
-      TreeOutputsTask task, int worker, long b, long first, int count, long prefix) {
+  public int write(TreeOutputsTask task, int worker, long b, long first, int count, long prefix) {
     Scratch scratch = scratches[worker];
     scratch.reserve(count);
-    MemorySegment.copy(
-        task.parents, JAVA_INT, first * Integer.BYTES, scratch.parent, 0, count);
+    MemorySegment.copy(task.parents, JAVA_INT, first * Integer.BYTES, scratch.parent, 0, count);
     TreeStatus found = check(scratch.parent, count);
     if (found != TreeStatus.OK) {
       return TreeOutputsTask.Writer.refuse(found);
@@ -91,7 +89,11 @@ final class SimdTreeOutputs implements TreeOutputsTask.Writer {
         storeWords(scratch.words, task.bits, first * task.bitsStride, task.bitsStride, count);
       } else {
         writeBits(
-            scratch.parent, task.bits, first * task.bitsStride, task.bitsBytes, task.bitsStride,
+            scratch.parent,
+            task.bits,
+            first * task.bitsStride,
+            task.bitsBytes,
+            task.bitsStride,
             count);
       }
     }

@@ -49,14 +49,14 @@ class PhiloxTest {
     long position = 0x13198a2e_85a308d3L;
     int purpose = 0x03707344;
     long column = 0x243f6a88L * 4;
-    float[] uniforms = new float[9];
-    Philox.fill(seed, position, purpose, column - 3, uniforms, 1, 8);
+    float[] uniforms = new float[11];
+    Philox.fill(seed, position, purpose, column - 4, uniforms, 11);
     assertEquals(Philox.toUniform(0xd16cfe09), uniforms[4]);
     assertEquals(Philox.toUniform(0x94fdcceb), uniforms[5]);
     assertEquals(Philox.toUniform(0x5001e420), uniforms[6]);
     assertEquals(Philox.toUniform(0x24126ea1), uniforms[7]);
-    for (int i = 0; i < 8; i++) {
-      assertEquals(Philox.uniform(seed, position, purpose, column - 3 + i), uniforms[1 + i]);
+    for (int i = 0; i < uniforms.length; i++) {
+      assertEquals(Philox.uniform(seed, position, purpose, column - 4 + i), uniforms[i]);
     }
   }
 }

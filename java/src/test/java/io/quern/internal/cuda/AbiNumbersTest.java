@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import io.quern.DType;
 import io.quern.InvalidDataException.Kind;
 import io.quern.bindings.quern.QuernAbi;
+import io.quern.op.BitOrder;
 import io.quern.op.CandidateNumbering;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingGather;
@@ -32,6 +33,7 @@ class AbiNumbersTest {
     assertNumbers("QUERN_EMPTY_", EmptyBagPolicy.values(), 0);
     assertNumbers("QUERN_TREE_", TreeStatus.values(), 0);
     assertNumbers("QUERN_MASK_", TreeMaskFormat.values(), 0);
+    assertNumbers("QUERN_BITS_", BitOrder.values(), 0);
     assertNumbers("QUERN_CANDIDATES_", CandidateNumbering.values(), 0);
     assertNumbers("QUERN_VERIFY_", VerifyRule.values(), 0);
     assertNumbers("QUERN_TARGET_", VerifyTarget.values(), 0);
