@@ -2,6 +2,7 @@
 #include "quern/cache.h"
 #include "quern/gather.h"
 #include "quern/quern.h"
+#include "quern/recycling.h"
 #include "quern/rejection.h"
 #include "quern/rows.h"
 #include "quern/tree.h"

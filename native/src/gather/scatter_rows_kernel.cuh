@@ -152,16 +152,15 @@ __global__ void __launch_bounds__(kReduceThreads)
     const int64_t last = __ldg(&arguments.table[entry].last);
     char* const target =
         arguments.out + destination_of(arguments, leader) * arguments.out_stride + packet * OutPacket::kBytes;
-    float old[N];
-    float total[N];
-    float partial[N];
+    float old[N] = {};
+    float total[N] = {};
+    float partial[N] = {};
     if (works) {
       const OutPacket before = OutPacket::load(target);
 #pragma unroll
       for (int i = 0; i < N; ++i) {
         old[i] = before.widened(i);
         total[i] = arguments.maximum ? old[i] : 0;
-        partial[i] = 0;
       }
     }
     int64_t added = 0;

@@ -682,12 +682,22 @@ class RejectionBlock {
     node_ = id;
     ready_target_ = false;
     ready_draft_ = false;
-    const char* row = arguments_.target + (first_ + id) * arguments_.target_stride;
-    p_ = {{{row, arguments_.target_aligned != 0}, 0.0f, inverse_}, 0.0f, nullptr, false};
+    begin(p_, arguments_.target + (first_ + id) * arguments_.target_stride, arguments_.target_aligned);
     if constexpr (kDraft) {
-      const char* draft = arguments_.draft + (first_ + id) * arguments_.draft_stride;
-      q_ = {{{draft, arguments_.draft_aligned != 0}, 0.0f, inverse_}, 0.0f, nullptr, false};
+      begin(q_, arguments_.draft + (first_ + id) * arguments_.draft_stride, arguments_.draft_aligned);
     }
+  }
+
+  // A row as if it were given as probabilities, with no token cleared.
+  template <typename Element>
+  __device__ void begin(ProbabilityRow<Element>& row, const char* data, int32_t aligned) const {
+    row.weights.row.data = data;
+    row.weights.row.aligned = aligned != 0;
+    row.weights.max = 0.0f;
+    row.weights.inverse = inverse_;
+    row.divisor = 0.0f;
+    row.cleared = nullptr;
+    row.uniform = false;
   }
 
   template <typename Element>

@@ -13,8 +13,8 @@ import java.util.stream.Collectors;
 public final class Main {
   private static final String PROGRAM = "quern-bench";
 
-  /** Commands whose code and dependencies only a Maven profile of the same name brings. */
-  private static final List<String> OPTIONAL = List.of("demo");
+  /** Commands whose code and dependencies only the Maven profile demo brings. */
+  private static final List<String> OPTIONAL = List.of("demo", "speculate");
 
   private final List<Command> commands;
   private final Terminal terminal;
@@ -72,9 +72,7 @@ public final class Main {
     if (!OPTIONAL.contains(name)) {
       throw new BadArgumentsException("no command is called '%s': %s".formatted(name, names()));
     }
-    complain(
-        "'%s' is not in this jar; 'mvn -B -ntp -P%s package' builds and runs it"
-            .formatted(name, name));
+    complain("'%s' is not in this jar; 'mvn -B -ntp -Pdemo package' builds it".formatted(name));
     return Outcome.UNAVAILABLE;
   }
 
@@ -96,13 +94,12 @@ public final class Main {
     text.append("  java --add-modules jdk.incubator.vector -jar ").append(PROGRAM);
     text.append(".jar COMMAND [OPTION…]\n\nCommands\n");
     for (Command command : commands) {
-      text.append("  %-8s %s%n".formatted(command.name(), command.summary()));
+      text.append("  %-9s %s%n".formatted(command.name(), command.summary()));
     }
     for (String name : OPTIONAL) {
       if (commands.stream().noneMatch(c -> c.name().equals(name))) {
         text.append(
-            "  %-8s not in this jar; 'mvn -B -ntp -P%s package' builds and runs it%n"
-                .formatted(name, name));
+            "  %-9s not in this jar; 'mvn -B -ntp -Pdemo package' builds it%n".formatted(name));
       }
     }
     text.append("  COMMAND --help says what a command takes and shows examples\n\nExamples\n");

@@ -105,6 +105,23 @@ final class Check {
     }
   }
 
+  /** How many elements of a row are kept. */
+  static void keep(long k, long dim) {
+    if (k < 0 || k > dim) {
+      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
+    }
+  }
+
+  /** An output [rows, k]. */
+  static void ranked(
+      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
+    operand(op, operand, out, dtype, device);
+    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
+      shape(op, operand, out, Shape.of(rows, k));
+    }
+    writable(op, operand, out);
+  }
+
   /** An extent that fits into an int. */
   static void dim(String what, long extent) {
     if (extent < 0 || extent > Integer.MAX_VALUE) {
@@ -147,23 +164,6 @@ final class Check {
       case U8, U16, U32, U64, I32, I64 -> true;
       default -> false;
     };
-  }
-
-  /** How many elements of a row are kept. */
-  static void keep(long k, long dim) {
-    if (k < 0 || k > dim) {
-      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
-    }
-  }
-
-  /** An output [rows, k]. */
-  static void ranked(
-      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
-    operand(op, operand, out, dtype, device);
-    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
-      shape(op, operand, out, Shape.of(rows, k));
-    }
-    writable(op, operand, out);
   }
 
   static DType floating(String what, DType dtype) {

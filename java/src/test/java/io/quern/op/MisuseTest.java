@@ -81,6 +81,7 @@ class MisuseTest {
     calls.addAll(RejectionVerifyCases.misuses());
     calls.addAll(SeededCoinsCases.misuses());
     calls.addAll(PackBitsCases.misuses());
+    calls.addAll(AdjacencyFillCases.misuses());
     return calls;
   }
 

@@ -28,6 +28,7 @@ public interface OperatorCase {
     cases.addAll(SampleRowsCases.small());
     cases.addAll(BeamExpandCases.small());
     cases.addAll(SeededCoinsCases.small());
+    cases.addAll(AdjacencyFillCases.small());
     return cases;
   }
 

@@ -2020,6 +2020,139 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class quern_adjacency_fill_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill_prepare$descriptor() {
+        return quern_adjacency_fill_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill_prepare$handle() {
+        return quern_adjacency_fill_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill_prepare$address() {
+        return quern_adjacency_fill_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill_prepare(const quern_adjacency_fill_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_adjacency_fill_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_adjacency_fill_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_adjacency_fill {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_adjacency_fill");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_adjacency_fill$descriptor() {
+        return quern_adjacency_fill.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_adjacency_fill$handle() {
+        return quern_adjacency_fill.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_adjacency_fill$address() {
+        return quern_adjacency_fill.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_adjacency_fill(const quern_adjacency_fill_desc *desc, int32_t device, const int32_t *adjacency, const int32_t *roots, const int32_t *parent, const int32_t *rank, const int32_t *offsets, int32_t *tokens, int32_t *status, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_adjacency_fill(MemorySegment desc, int device, MemorySegment adjacency, MemorySegment roots, MemorySegment parent, MemorySegment rank, MemorySegment offsets, MemorySegment tokens, MemorySegment status, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_adjacency_fill.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_adjacency_fill", desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, adjacency, roots, parent, rank, offsets, tokens, status, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_REJECTION_WITHOUT_REPLACEMENT = (int)0L;
     /**
      * {@snippet lang=c :

@@ -10,6 +10,9 @@ final class CudaKernels {
           CudaEmbeddingBag::prepare,
           CudaScatterRows::prepare,
           CudaKvCompaction::prepare,
+          CudaTopK::prepare,
+          CudaSampleRows::prepare,
+          CudaBeamExpand::prepare,
           CudaTreeTopology::prepare,
           CudaTreeMask::prepare,
           CudaDynamicTree::prepare,
@@ -18,9 +21,7 @@ final class CudaKernels {
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
           CudaSeededCoins::prepare,
-          CudaTopK::prepare,
-          CudaSampleRows::prepare,
-          CudaBeamExpand::prepare);
+          CudaAdjacencyFill::prepare);
 
   private CudaKernels() {}
 

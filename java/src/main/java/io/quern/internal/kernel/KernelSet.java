@@ -7,6 +7,9 @@ package io.quern.internal.kernel;
  * @param embeddingBag kernels of {@code EmbeddingBag}
  * @param scatterRows kernels of {@code ScatterRows}
  * @param kvCompaction kernels of {@code KvCompaction}
+ * @param topK kernels of {@code TopK}
+ * @param sampleRows kernels of {@code SampleRows}
+ * @param beamExpand kernels of {@code BeamExpand}
  * @param treeTopology kernels of {@code TreeTopology}
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
@@ -15,15 +18,16 @@ package io.quern.internal.kernel;
  * @param treeVerify kernels of {@code TreeVerify}
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
- * @param topK kernels of {@code TopK}
- * @param sampleRows kernels of {@code SampleRows}
- * @param beamExpand kernels of {@code BeamExpand}
+ * @param adjacencyFill kernels of {@code AdjacencyFill}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
     ScatterRowsKernel.Factory scatterRows,
     KvCompactionKernel.Factory kvCompaction,
+    TopKKernel.Factory topK,
+    SampleRowsKernel.Factory sampleRows,
+    BeamExpandKernel.Factory beamExpand,
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
@@ -32,6 +36,4 @@ public record KernelSet(
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
     SeededCoinsKernel.Factory seededCoins,
-    TopKKernel.Factory topK,
-    SampleRowsKernel.Factory sampleRows,
-    BeamExpandKernel.Factory beamExpand) {}
+    AdjacencyFillKernel.Factory adjacencyFill) {}

@@ -1,6 +1,7 @@
 package io.quern.internal.scalar;
 
 import io.quern.internal.cpu.CoinTask;
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 
 /** The specification: plain loops, in canonical order. */
@@ -14,6 +15,9 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarEmbeddingBag(spec),
         (device, spec) -> new ScalarScatterRows(spec),
         (device, spec) -> new ScalarKvCompaction(spec),
+        (device, spec) -> new ScalarTopK(spec),
+        (device, spec) -> new ScalarSampleRows(spec),
+        (device, spec) -> new ScalarBeamExpand(spec),
         (device, spec) -> new ScalarTreeTopology(spec),
         (device, spec) -> new ScalarTreeMask(spec),
         (device, spec) -> new ScalarDynamicTree(spec),
@@ -22,8 +26,6 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
         (device, out) -> CoinTask::run,
-        (device, spec) -> new ScalarTopK(spec),
-        (device, spec) -> new ScalarSampleRows(spec),
-        (device, spec) -> new ScalarBeamExpand(spec));
+        (device, spec) -> new HostAdjacencyFill(spec));
   }
 }

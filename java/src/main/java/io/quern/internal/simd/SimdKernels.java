@@ -1,6 +1,7 @@
 package io.quern.internal.simd;
 
 import io.quern.internal.cpu.CoinTask;
+import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
 
 /** The Vector API twins. */
@@ -14,6 +15,9 @@ public final class SimdKernels {
         (device, spec) -> new SimdEmbeddingBag(spec),
         (device, spec) -> new SimdScatterRows(spec),
         (device, spec) -> new SimdKvCompaction(spec),
+        (device, spec) -> new SimdTopK(spec),
+        (device, spec) -> new SimdSampleRows(spec),
+        (device, spec) -> new SimdBeamExpand(spec),
         (device, spec) -> new SimdTreeTopology(spec),
         (device, spec) -> new SimdTreeMask(spec),
         (device, spec) -> new SimdDynamicTree(spec),
@@ -22,8 +26,6 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
         (device, out) -> CoinTask::run,
-        (device, spec) -> new SimdTopK(spec),
-        (device, spec) -> new SimdSampleRows(spec),
-        (device, spec) -> new SimdBeamExpand(spec));
+        (device, spec) -> new HostAdjacencyFill(spec));
   }
 }

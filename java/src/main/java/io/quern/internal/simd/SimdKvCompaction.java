@@ -7,9 +7,17 @@ import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.KvCompactionKernel;
 import io.quern.op.KvCompaction;
 import java.lang.foreign.MemorySegment;
+import java.nio.ByteOrder;
+import jdk.incubator.vector.IntVector;
 
 /** Rows of accepted nodes down to the committed ones, row by row. */
 final class SimdKvCompaction implements KvCompactionKernel {
+  /** Up to here a loop of vectors is faster than a call, and more rows are in flight. */
+  private static final long MOST_BYTES = 2048;
+
+  private static final ByteOrder ORDER = ByteOrder.nativeOrder();
+  private static final long VECTOR_BYTES = Species.INT.vectorByteSize();
+
   private final KvCompaction.Spec spec;
 
   SimdKvCompaction(KvCompaction.Spec spec) {
@@ -30,8 +38,28 @@ final class SimdKvCompaction implements KvCompactionKernel {
 
     @Override
     protected void move(MemorySegment cache, long base, long[] moves, int count) {
+      if (rowBytes > MOST_BYTES) {
+        for (int k = 0; k < count; k++) {
+          MemorySegment.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
+        }
+      } else {
+        moveShort(cache, base, moves, count, rowBytes);
+      }
+    }
+
+    private static void moveShort(
+        MemorySegment cache, long base, long[] moves, int count, long rowBytes) {
+      long whole = rowBytes / VECTOR_BYTES * VECTOR_BYTES;
       for (int k = 0; k < count; k++) {
-        MemorySegment.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
+        long from = base + moves[2 * k];
+        long to = base + moves[2 * k + 1];
+        for (long i = 0; i < whole; i += VECTOR_BYTES) {
+          IntVector.fromMemorySegment(Species.INT, cache, from + i, ORDER)
+              .intoMemorySegment(cache, to + i, ORDER);
+        }
+        if (whole < rowBytes) {
+          MemorySegment.copy(cache, from + whole, cache, to + whole, rowBytes - whole);
+        }
       }
     }
   }
