@@ -155,7 +155,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Ids, table ids or offsets; always dense. */
   final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
-    return input(operand, dtype, shape, integerBytes(dtype, values));
+    return input(operand, dtype, shape, packed(dtype, values));
   }
 
   /** Weights, as bits of F32. */
@@ -175,7 +175,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Writes other values into what {@link #indices} made. */
   final void replace(Buffer indices, long[] values) {
-    byte[] bytes = integerBytes(indices.dtype(), values);
+    byte[] bytes = packed(indices.dtype(), values);
     indices.copyFrom(MemorySegment.ofArray(bytes), stream);
     inputs.replaceAll(
         input -> input.buffer == indices ? new Input(input.operand, indices, bytes) : input);
@@ -251,7 +251,7 @@ public abstract class PreparedCase implements AutoCloseable {
   }
 
   /** Integers as an operand of that dtype holds them. */
-  static byte[] integerBytes(DType dtype, long[] values) {
+  static byte[] packed(DType dtype, long[] values) {
     byte[] bytes = new byte[values.length * dtype.byteSize()];
     MemorySegment segment = MemorySegment.ofArray(bytes);
     if (dtype == DType.I64) {

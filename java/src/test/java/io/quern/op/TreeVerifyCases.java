@@ -504,7 +504,7 @@ public final class TreeVerifyCases {
               "target",
               spec.dtype(),
               spec.targetShape(nodes.size()),
-              integerBytes(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
+              packed(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
     }
 
     private Buffer floats(String operand, float[] values) {
@@ -513,7 +513,7 @@ public final class TreeVerifyCases {
       }
       long[] bits = new long[values.length];
       Arrays.setAll(bits, i -> Float.floatToRawIntBits(values[i]));
-      return input(operand, DType.F32, Shape.of(bits.length), integerBytes(DType.I32, bits));
+      return input(operand, DType.F32, Shape.of(bits.length), packed(DType.I32, bits));
     }
 
     @Override
@@ -721,7 +721,8 @@ public final class TreeVerifyCases {
                 "status",
                 answer),
             device ->
-                misuse(device, TreeVerify.Spec.greedy(VerifyRule.GREEDY_PATH, DType.F32, 7, 5))),
+                misuse(
+                    device, TreeVerify.Spec.greedy(VerifyRule.GREEDY_PATH, DType.F32, 7, 5))),
         new MisuseCall(
             "verify ids",
             "TreeVerify",
