@@ -219,7 +219,7 @@ public final class ScatterRowsCases {
               var plan =
                   ScatterRows.plan(
                       device,
-                      ScatterRows.Spec.of(DType.F16, ScatterMode.ADD, 4, IndexPolicy.FAIL)
+                      ScatterRows.Spec.of(DType.F16, ScatterMode.SET, 4, IndexPolicy.FAIL)
                           .withIds(DType.I64)
                           .withOut(DType.F32));
               return (stream, of) ->
