@@ -20,6 +20,7 @@
 #include <type_traits>
 
 #define __launch_bounds__(...)
+#define __noinline__
 
 // Declares `name`, an array (or object) of `type` in the block's shared memory: QUERN_SHARED(float[64],
 // partial); Each block starts with it poisoned.

@@ -18,11 +18,11 @@ enum {
 };
 
 /* What is given of the target model. Ordinals of io.quern.op.VerifyTarget. */
-enum { QUERN_VERIFY_LOGITS = 0, QUERN_VERIFY_PROBABILITIES = 1, QUERN_VERIFY_IDS = 2 };
+enum { QUERN_TARGET_LOGITS = 0, QUERN_TARGET_PROBABILITIES = 1, QUERN_TARGET_IDS = 2 };
 
 /* The most paths of a request, and the longest row of logits or probabilities. */
-#define QUERN_VERIFY_MAX_PATHS 2048
-#define QUERN_VERIFY_MAX_VOCAB 4194304
+#define QUERN_MAX_VERIFY_PATHS 2048
+#define QUERN_MAX_VERIFY_VOCAB 4194304
 
 /*
  * tree_verify: which path of each draft tree the target accepts, and the token it continues with.

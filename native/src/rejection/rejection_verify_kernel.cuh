@@ -160,7 +160,35 @@ struct CappedRow {
   }
 };
 
-// One request. Draft is void where there are no draft rows.
+// Passes over a row. Not inlined: each has a long loop of exponentials, and the walk needs them in many
+// places.
+template <typename Target, typename Draft>
+__device__ __noinline__ float residual_sum(ResidualRow<Target, Draft> row, int32_t n) {
+  return block_sum<kRejectionThreads>(row, n);
+}
+template <typename Target, typename Draft>
+__device__ __noinline__ int32_t residual_search(ResidualRow<Target, Draft> row, int32_t n, float target) {
+  return static_cast<int32_t>(block_search<kRejectionThreads>(row, n, target));
+}
+template <typename Target, typename Draft>
+__device__ __noinline__ float capped_sum(CappedRow<Target, Draft> row, int32_t n) {
+  return block_sum<kRejectionThreads>(row, n);
+}
+template <typename Element>
+__device__ __noinline__ float row_sum(ProbabilityRow<Element> row, int32_t n) {
+  return block_sum<kRejectionThreads>(row, n);
+}
+template <typename Element>
+__device__ __noinline__ int32_t row_argmax(StoredRow<Element> row, int32_t n) {
+  return static_cast<int32_t>(block_argmax<kRejectionThreads>(row, n));
+}
+template <typename Element>
+__device__ __noinline__ float row_element(ProbabilityRow<Element> row, int32_t i) {
+  return row(i);
+}
+
+// One request. The rules are not inlined either, so that what one of them holds does not spill for all. Draft
+// is void where there are no draft rows.
 template <typename Target, typename Draft>
 class RejectionBlock {
   static constexpr bool kDraft = !std::is_void_v<Draft>;
@@ -242,7 +270,7 @@ class RejectionBlock {
     }
   }
 
-  __device__ int32_t judge_draws(int32_t child) {
+  __device__ __noinline__ int32_t judge_draws(int32_t child) {
     const bool without = arguments_.rule == QUERN_REJECTION_WITHOUT_REPLACEMENT;
     float rejected = 0.0f;
     float share = 1.0f;
@@ -257,7 +285,7 @@ class RejectionBlock {
       }
       if (pending) {
         need_draft();
-        const float left = without ? block_sum<kThreads>(q_, arguments_.vocab) : 1.0f;
+        const float left = without ? row_sum(q_, arguments_.vocab) : 1.0f;
         const float mass = residual_mass(1.0f, rejected);
         share = left > 0.0f ? __fdiv_rn(mass, left) : 0.0f;
         pending = false;
@@ -288,7 +316,7 @@ class RejectionBlock {
     return kNone;
   }
 
-  __device__ int32_t judge_points(int32_t child) {
+  __device__ __noinline__ int32_t judge_points(int32_t child) {
     const int32_t start = child;
     float left = 1.0f;
     clear_none();
@@ -312,7 +340,7 @@ class RejectionBlock {
     return kNone;
   }
 
-  __device__ int32_t judge_together(int32_t start) {
+  __device__ __noinline__ int32_t judge_together(int32_t start) {
     int32_t k = 0;
     int32_t child = start;
     for (; child >= 0; child = next_sibling(child)) {
@@ -339,7 +367,7 @@ class RejectionBlock {
     return kNone;
   }
 
-  __device__ float solve_rho(int32_t k) {
+  __device__ __noinline__ float solve_rho(int32_t k) {
     float low = 1.0f;
     float high = static_cast<float>(k);
     float at_low = excess(low, k);
@@ -378,7 +406,7 @@ class RejectionBlock {
 
   __device__ float excess(float rho, int32_t k) {
     const CappedRow<Target, Draft> capped{p_, q_, __fdiv_rn(1.0f, rho)};
-    const float miss = __fsub_rn(1.0f, block_sum<kThreads>(capped, arguments_.vocab));
+    const float miss = __fsub_rn(1.0f, capped_sum(capped, arguments_.vocab));
     float sum = 1.0f;
     for (int32_t i = 1; i < k; ++i) {
       sum = __fmaf_rn(sum, miss, 1.0f);
@@ -386,7 +414,7 @@ class RejectionBlock {
     return __fsub_rn(sum, rho);
   }
 
-  __device__ int32_t judge_relaxed(int32_t child) {
+  __device__ __noinline__ int32_t judge_relaxed(int32_t child) {
     const int32_t start = child;
     float left = 1.0f;
     bool pending = false;
@@ -407,7 +435,7 @@ class RejectionBlock {
         pending = false;
       }
       const float u = coin(child);
-      const float px = p_(x);
+      const float px = row_element(p_, x);
       float added;
       const int32_t used = neighbours(x, relaxed_bound(left, px), &added);
       if (__fmul_rn(u, __fmul_rn(qx, left)) < __fadd_rn(px, added)) {
@@ -438,7 +466,7 @@ class RejectionBlock {
 
   // What is left of p; where nothing is, p becomes uniform.
   __device__ float renormalized() {
-    const float left = block_sum<kThreads>(p_, arguments_.vocab);
+    const float left = row_sum(p_, arguments_.vocab);
     if (left > 0.0f) {
       return left;
     }
@@ -462,7 +490,7 @@ class RejectionBlock {
       float value = 0.0f;
       if (lane < here) {
         const int32_t id = neighbour(x, first + lane);
-        value = in_vocabulary(id) ? p_(id) : 0.0f;
+        value = in_vocabulary(id) ? row_element(p_, id) : 0.0f;
       }
       for (int32_t j = 0; j < here; ++j) {
         const float with = __fadd_rn(sum, __shfl_sync(0xffffffffu, value, j));
@@ -483,7 +511,7 @@ class RejectionBlock {
                                    : __ldg(static_cast<const unsigned short*>(arguments_.nearest) + i);
   }
 
-  __device__ void relaxed_greedy() {
+  __device__ __noinline__ void relaxed_greedy() {
     int32_t* path = reinterpret_cast<int32_t*>(shared_);  // the stack; every thread writes the same
     int32_t longest = 0;
     int32_t best = 0;
@@ -539,17 +567,17 @@ class RejectionBlock {
     if (x == top_) {
       return true;
     }
-    const float px = p_(x);
+    const float px = row_element(p_, x);
     float added;
     if (neighbours(x, relaxed_bound(1.0f, px), &added) == 0) {
       return false;
     }
     const float raised = __fadd_rn(px, added);
-    const float highest = p_(top_);
+    const float highest = row_element(p_, top_);
     return raised > highest || (raised == highest && x < top_);
   }
 
-  __device__ void block() {
+  __device__ __noinline__ void block() {
     const int32_t last = min(count_, arguments_.width) - 1;
     float joint = 1.0f;
     float joint_at_end = 1.0f;
@@ -595,7 +623,7 @@ class RejectionBlock {
     return !(t > 0.0f) ? 0.0f : t >= q ? 1.0f : positive_part(__fdiv_rn(t, q));
   }
 
-  __device__ void greedy() {
+  __device__ __noinline__ void greedy() {
     while (true) {
       const int32_t wanted = argmax();
       int32_t child = depth_ + 1 < arguments_.width ? first_child(node_) : kNone;
@@ -612,27 +640,27 @@ class RejectionBlock {
 
   __device__ float residual_mass(float a, float c) {
     need_target();
-    return block_sum<kThreads>(ResidualRow<Target, Draft>{p_, q_, a, c}, arguments_.vocab);
+    return residual_sum(ResidualRow<Target, Draft>{p_, q_, a, c}, arguments_.vocab);
   }
 
-  __device__ void draw(float a, float c) {
+  __device__ __noinline__ void draw(float a, float c) {
     ResidualRow<Target, Draft> residual{p_, q_, a, c};
-    float total = block_sum<kThreads>(residual, arguments_.vocab);
+    float total = residual_sum(residual, arguments_.vocab);
     if (!(total > 0.0f) && arguments_.first_child != nullptr) {
       residual.p.cleared = nullptr;
       residual.p.uniform = false;
       residual.a = 1.0f;
       residual.c = 0.0f;
-      total = block_sum<kThreads>(residual, arguments_.vocab);
+      total = residual_sum(residual, arguments_.vocab);
     }
     int32_t drawn = arguments_.vocab - 1;
     if (!(total > 0.0f)) {
       return finish(QUERN_TREE_OK, drawn);
     }
     const float passed = __fmul_rn(arguments_.final_uniforms[request_], total);
-    const int64_t found = block_search<kThreads>(residual, arguments_.vocab, passed);
+    const int32_t found = residual_search(residual, arguments_.vocab, passed);
     if (found >= 0) {
-      drawn = static_cast<int32_t>(found);
+      drawn = found;
     }
     if (arguments_.distribution != nullptr) {
       float* row = arguments_.distribution + request_ * arguments_.distribution_stride;
@@ -682,20 +710,33 @@ class RejectionBlock {
     node_ = id;
     ready_target_ = false;
     ready_draft_ = false;
-    const char* row = arguments_.target + (first_ + id) * arguments_.target_stride;
-    p_ = {{{row, arguments_.target_aligned != 0}, 0.0f, inverse_}, 0.0f, nullptr, false};
+    begin(p_, arguments_.target + (first_ + id) * arguments_.target_stride, arguments_.target_aligned);
     if constexpr (kDraft) {
-      const char* draft = arguments_.draft + (first_ + id) * arguments_.draft_stride;
-      q_ = {{{draft, arguments_.draft_aligned != 0}, 0.0f, inverse_}, 0.0f, nullptr, false};
+      begin(q_, arguments_.draft + (first_ + id) * arguments_.draft_stride, arguments_.draft_aligned);
     }
+  }
+
+  // A row as if it were given as probabilities, with no token cleared.
+  template <typename Element>
+  __device__ void begin(ProbabilityRow<Element>& row, const char* data, int32_t aligned) const {
+    row.weights.row.data = data;
+    row.weights.row.aligned = aligned != 0;
+    row.weights.max = 0.0f;
+    row.weights.inverse = inverse_;
+    row.divisor = 0.0f;
+    row.cleared = nullptr;
+    row.uniform = false;
   }
 
   template <typename Element>
   __device__ void softmax(ProbabilityRow<Element>& row) {
-    const int64_t top = block_argmax<kThreads>(row.weights.row, arguments_.vocab);
+    const int32_t top = row_argmax(row.weights.row, arguments_.vocab);
     row.weights.max = row.weights.row(top);
-    const float total = block_sum<kThreads>(row.weights, arguments_.vocab);
-    row.divisor = total > 0.0f ? total : 1.0f;
+    row.divisor = 1.0f;
+    const float total = row_sum(row, arguments_.vocab);
+    if (total > 0.0f) {
+      row.divisor = total;
+    }
   }
 
   // After these p_ and q_ can be read.
@@ -716,19 +757,17 @@ class RejectionBlock {
 
   __device__ float target_at(int32_t x) {
     need_target();
-    return p_(x);
+    return row_element(p_, x);
   }
 
   // NaN where that is given as a probability.
   __device__ float draft_at(int32_t x) {
     need_draft();
     const float given = q_.weights.row(x);
-    return !arguments_.draft_logits && given != given ? given : q_(x);
+    return !arguments_.draft_logits && given != given ? given : row_element(q_, x);
   }
 
-  __device__ int32_t argmax() const {
-    return static_cast<int32_t>(block_argmax<kThreads>(p_.weights.row, arguments_.vocab));
-  }
+  __device__ int32_t argmax() const { return row_argmax(p_.weights.row, arguments_.vocab); }
 
   // Begins a node: no token is cleared.
   __device__ void clear_none() {
@@ -815,8 +854,16 @@ class RejectionBlock {
 };
 
 template <typename Target, typename Draft>
-__global__ void __launch_bounds__(kRejectionThreads) rejection_verify_kernel(RejectionArguments arguments) {
-  RejectionBlock<Target, Draft> block(arguments, dynamic_shared<unsigned int>());
+__global__ void __launch_bounds__(kRejectionThreads, 1)
+    rejection_verify_kernel(RejectionArguments arguments) {
+  // Functions that are not inlined take them by address, which in parameter memory would be a copy per
+  // thread.
+  QUERN_SHARED(RejectionArguments, shared_arguments);
+  if (threadIdx.x == 0) {
+    shared_arguments = arguments;
+  }
+  __syncthreads();
+  RejectionBlock<Target, Draft> block(shared_arguments, dynamic_shared<unsigned int>());
   for (int64_t b = blockIdx.x; b < arguments.requests; b += gridDim.x) {
     block.walk(b);
     __syncthreads();

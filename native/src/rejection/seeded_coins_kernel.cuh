@@ -44,7 +44,7 @@ inline __device__ unsigned int coin_bits(const SeededCoinsArguments& arguments, 
   return __float_as_uint(fminf(coin, 0x1.fffffep-1f));
 }
 
-inline __global__ void seeded_coins_kernel(SeededCoinsArguments arguments) {
+__global__ void seeded_coins_kernel(SeededCoinsArguments arguments) {
   const auto offset = [&](int64_t b) { return static_cast<int64_t>(arguments.offsets[b]); };
   const auto good = [&](int64_t b) {
     return offset(b) >= 0 && offset(b) <= offset(b + 1) && offset(b + 1) <= arguments.nodes;

@@ -15,7 +15,7 @@ bool by_paths(const quern_tree_verify_desc& desc) {
 
 bool tempers(const quern_tree_verify_desc& desc) {
   return desc.rule == QUERN_VERIFY_TYPICAL ||
-         (desc.rule == QUERN_VERIFY_TARGET_ONLY && desc.target == QUERN_VERIFY_LOGITS);
+         (desc.rule == QUERN_VERIFY_TARGET_ONLY && desc.target == QUERN_TARGET_LOGITS);
 }
 
 // Predicted ids take the kernels of F32, which read no row then.
@@ -36,14 +36,14 @@ OperandCheck check(const quern_tree_verify_desc* desc) {
   if (check.failed()) {
     return check;
   }
-  const bool ids = desc->target == QUERN_VERIFY_IDS;
+  const bool ids = desc->target == QUERN_TARGET_IDS;
   const bool target_only = desc->rule == QUERN_VERIFY_TARGET_ONLY;
   check
       .require(desc->rule >= QUERN_VERIFY_GREEDY_PATH && desc->rule <= QUERN_VERIFY_TARGET_ONLY,
                QUERN_INVALID_ARGUMENT)
-      .require(desc->target >= QUERN_VERIFY_LOGITS && desc->target <= QUERN_VERIFY_IDS,
+      .require(desc->target >= QUERN_TARGET_LOGITS && desc->target <= QUERN_TARGET_IDS,
                QUERN_INVALID_ARGUMENT)
-      .require(desc->target != QUERN_VERIFY_PROBABILITIES || target_only, QUERN_UNSUPPORTED)
+      .require(desc->target != QUERN_TARGET_PROBABILITIES || target_only, QUERN_UNSUPPORTED)
       .require(!ids || (!target_only && desc->rule != QUERN_VERIFY_TYPICAL), QUERN_UNSUPPORTED);
   if (ids) {
     check.index_dtype(desc->target_dtype)
@@ -52,14 +52,14 @@ OperandCheck check(const quern_tree_verify_desc* desc) {
   } else {
     check.row_dtype(desc->target_dtype);
   }
-  return check.require(desc->vocab >= 1 && desc->vocab <= QUERN_VERIFY_MAX_VOCAB, QUERN_INVALID_ARGUMENT)
+  return check.require(desc->vocab >= 1 && desc->vocab <= QUERN_MAX_VERIFY_VOCAB, QUERN_INVALID_ARGUMENT)
       .require(desc->target_stride >= desc->vocab, QUERN_INVALID_ARGUMENT)
       .require(desc->width >= 1 && desc->width <= INT32_MAX, QUERN_INVALID_ARGUMENT)
       .require(desc->accepted_stride >= desc->width, QUERN_INVALID_ARGUMENT)
       .not_negative(desc->requests)
       .not_negative(desc->nodes)
       .not_negative(desc->path_width)
-      .require(desc->path_count >= 0 && desc->path_count <= QUERN_VERIFY_MAX_PATHS, QUERN_INVALID_ARGUMENT)
+      .require(desc->path_count >= 0 && desc->path_count <= QUERN_MAX_VERIFY_PATHS, QUERN_INVALID_ARGUMENT)
       .require(!target_only || (desc->threshold_single >= 0.0f && desc->threshold_single <= 1.0f &&
                                 desc->threshold_acc >= 0.0f && desc->threshold_acc <= 1.0f),
                QUERN_INVALID_ARGUMENT);

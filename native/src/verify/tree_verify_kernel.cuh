@@ -11,7 +11,7 @@
 namespace quern {
 
 constexpr int kVerifyThreads = 512;
-constexpr int kVerifyPieces = QUERN_VERIFY_MAX_VOCAB / kRowPiece;
+constexpr int kVerifyPieces = QUERN_MAX_VERIFY_VOCAB / kRowPiece;
 constexpr int kCachedNodes = 1024;  // trees of so many nodes are walked in shared memory
 constexpr int kListedTokens = 256;  // rejected tokens that are found without following links
 constexpr int kNone = -1;
@@ -164,7 +164,7 @@ __device__ StoredRow<Element> target_row(const TreeVerifyArguments& arguments, i
 // The row's argmax, or the given id.
 template <typename Element>
 __device__ int predicted(const TreeVerifyArguments& arguments, int64_t node) {
-  if (arguments.target_kind == QUERN_VERIFY_IDS) {
+  if (arguments.target_kind == QUERN_TARGET_IDS) {
     return __ldg(reinterpret_cast<const int32_t*>(arguments.target) + node);
   }
   return static_cast<int>(
@@ -284,7 +284,7 @@ __global__ void __launch_bounds__(kVerifyThreads, 1)
         tree.next_sibling = cache + 2 * kCachedNodes;
       }
       __syncthreads();
-      const bool logits = arguments.target_kind == QUERN_VERIFY_LOGITS;
+      const bool logits = arguments.target_kind == QUERN_TARGET_LOGITS;
       const float temperature = temperature_of(arguments, b);
       const bool draws = arguments.rule == QUERN_VERIFY_TARGET_ONLY && temperature > 0.0f;
       int64_t seen = 0;  // children looked at; a tree has n - 1

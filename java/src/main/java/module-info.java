@@ -9,4 +9,5 @@ module io.quern {
   exports io.quern;
   exports io.quern.io;
   exports io.quern.op;
+  exports io.quern.tree;
 }

@@ -57,10 +57,12 @@ class ArchitectureTest {
         Violation.Operator.class,
         in -> in.startsWith("io/quern/op/"),
         names(INTERNAL + "(?:scalar|simd|cuda|load|cpu|probe)/")),
+    /** Host code of trees is built on what users see. */
+    TREES(Violation.Trees.class, in -> in.startsWith("io/quern/tree/"), names(INTERNAL)),
     /** What users see shows no generated type. */
     EXPORTS(
         Violation.Exports.class,
-        in -> in.matches("io/quern/(?:op/|io/)?[^/]+"),
+        in -> in.matches("io/quern/(?:op/|io/|tree/)?[^/]+"),
         ArchitectureTest::generatedTypesShown),
     /** Functions that round differently from one platform to the next. */
     FUNCTIONS(
@@ -115,6 +117,12 @@ class ArchitectureTest {
     static final class Operator {
       static Object kernels() {
         return io.quern.internal.scalar.ScalarKernels.all();
+      }
+    }
+
+    static final class Trees {
+      static Object memory(Buffer buffer) {
+        return io.quern.internal.device.TypedMemory.of(buffer);
       }
     }
 

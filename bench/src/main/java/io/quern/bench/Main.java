@@ -3,6 +3,7 @@ package io.quern.bench;
 import io.quern.UnavailableBackendException;
 import io.quern.bench.measure.BenchCommand;
 import io.quern.bench.verify.VerifyCommand;
+import io.quern.bench.words.WordsCommand;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -13,8 +14,8 @@ import java.util.stream.Collectors;
 public final class Main {
   private static final String PROGRAM = "quern-bench";
 
-  /** Commands whose code and dependencies only a Maven profile of the same name brings. */
-  private static final List<String> OPTIONAL = List.of("demo");
+  /** Commands whose code and dependencies only the Maven profile demo brings. */
+  private static final List<String> OPTIONAL = List.of("demo", "speculate");
 
   private final List<Command> commands;
   private final Terminal terminal;
@@ -26,7 +27,9 @@ public final class Main {
 
   public static void main(String[] args) {
     List<Command> commands =
-        new ArrayList<>(List.of(new ProbeCommand(), new VerifyCommand(), new BenchCommand()));
+        new ArrayList<>(
+            List.of(
+                new ProbeCommand(), new VerifyCommand(), new BenchCommand(), new WordsCommand()));
     ServiceLoader.load(Command.class).forEach(commands::add);
     Outcome outcome = new Main(commands, Terminal.ofProcess()).run(List.of(args));
     System.exit(outcome.code());
@@ -72,9 +75,7 @@ public final class Main {
     if (!OPTIONAL.contains(name)) {
       throw new BadArgumentsException("no command is called '%s': %s".formatted(name, names()));
     }
-    complain(
-        "'%s' is not in this jar; 'mvn -B -ntp -P%s package' builds and runs it"
-            .formatted(name, name));
+    complain("'%s' is not in this jar; 'mvn -B -ntp -Pdemo package' builds it".formatted(name));
     return Outcome.UNAVAILABLE;
   }
 
@@ -96,13 +97,12 @@ public final class Main {
     text.append("  java --add-modules jdk.incubator.vector -jar ").append(PROGRAM);
     text.append(".jar COMMAND [OPTION…]\n\nCommands\n");
     for (Command command : commands) {
-      text.append("  %-8s %s%n".formatted(command.name(), command.summary()));
+      text.append("  %-9s %s%n".formatted(command.name(), command.summary()));
     }
     for (String name : OPTIONAL) {
       if (commands.stream().noneMatch(c -> c.name().equals(name))) {
         text.append(
-            "  %-8s not in this jar; 'mvn -B -ntp -P%s package' builds and runs it%n"
-                .formatted(name, name));
+            "  %-9s not in this jar; 'mvn -B -ntp -Pdemo package' builds it%n".formatted(name));
       }
     }
     text.append("  COMMAND --help says what a command takes and shows examples\n\nExamples\n");

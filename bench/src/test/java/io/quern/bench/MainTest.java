@@ -136,7 +136,7 @@ class MainTest {
     assertEquals(Outcome.OK, run("--help"));
     String text = out.toString(StandardCharsets.UTF_8);
     assertAll(
-        () -> assertTrue(text.contains("record   remembers its arguments"), text),
+        () -> assertTrue(text.contains("record    remembers its arguments"), text),
         () -> assertTrue(text.contains("-Pdemo package"), text),
         () -> assertTrue(text.contains("2  the arguments were wrong"), text));
   }

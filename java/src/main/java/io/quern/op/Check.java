@@ -9,6 +9,8 @@ import java.util.Objects;
 
 /** The checks that every operator makes of its operands before anything is launched. */
 final class Check {
+  private static final int WORKSPACE_ALIGNMENT = 16;
+
   private Check() {}
 
   /** An operand of any shape. */
@@ -64,6 +66,14 @@ final class Check {
     }
   }
 
+  /** Offsets of a ragged batch: at least one. */
+  static void offsets(String op, Buffer buffer) {
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) == 0) {
+      throw new IllegalArgumentException(
+          "%s: offsets has shape %s, expected [sequences + 1]".formatted(op, buffer.shape()));
+    }
+  }
+
   /** Scratch; absent where none is needed. */
   static void workspace(String op, Buffer buffer, long bytes, Device device) {
     if (buffer == null && bytes == 0) {
@@ -73,6 +83,11 @@ final class Check {
     if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
       throw new IllegalArgumentException(
           "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    if (TypedMemory.of(buffer).address() % WORKSPACE_ALIGNMENT != 0) {
+      throw new IllegalArgumentException(
+          "%s: workspace is not aligned, expected a multiple of %d bytes"
+              .formatted(op, WORKSPACE_ALIGNMENT));
     }
     writable(op, "workspace", buffer);
   }
@@ -103,6 +118,23 @@ final class Check {
       throw new IllegalArgumentException(
           "dim is %d, expected 0 to %d".formatted(dim, Integer.MAX_VALUE));
     }
+  }
+
+  /** How many elements of a row are kept. */
+  static void keep(long k, long dim) {
+    if (k < 0 || k > dim) {
+      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
+    }
+  }
+
+  /** An output [rows, k]. */
+  static void ranked(
+      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
+    operand(op, operand, out, dtype, device);
+    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
+      shape(op, operand, out, Shape.of(rows, k));
+    }
+    writable(op, operand, out);
   }
 
   /** An extent that fits into an int. */
@@ -147,23 +179,6 @@ final class Check {
       case U8, U16, U32, U64, I32, I64 -> true;
       default -> false;
     };
-  }
-
-  /** How many elements of a row are kept. */
-  static void keep(long k, long dim) {
-    if (k < 0 || k > dim) {
-      throw new IllegalArgumentException("k is %d, expected 0 to dim = %d".formatted(k, dim));
-    }
-  }
-
-  /** An output [rows, k]. */
-  static void ranked(
-      String op, String operand, Buffer out, DType dtype, long rows, long k, Device device) {
-    operand(op, operand, out, dtype, device);
-    if (out.shape().rank() != 2 || out.shape().dim(0) != rows || out.shape().dim(1) != k) {
-      shape(op, operand, out, Shape.of(rows, k));
-    }
-    writable(op, operand, out);
   }
 
   static DType floating(String what, DType dtype) {

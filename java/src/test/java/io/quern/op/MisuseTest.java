@@ -72,6 +72,7 @@ class MisuseTest {
     calls.addAll(embeddings());
     calls.addAll(ScatterRowsCases.misuses());
     calls.addAll(KvCompactionCases.misuses());
+    calls.addAll(TreeVerifyCases.misuseCalls());
     calls.addAll(TreeTopologyCases.misuses());
     calls.addAll(TreeMaskCases.misuses());
     calls.addAll(DynamicTreeCases.misuses());
@@ -80,6 +81,11 @@ class MisuseTest {
     calls.addAll(RejectionVerifyCases.misuses());
     calls.addAll(SeededCoinsCases.misuses());
     calls.addAll(PackBitsCases.misuses());
+    calls.addAll(AdjacencyFillCases.misuses());
+    calls.addAll(SegmentReduceCases.misuses());
+    calls.addAll(SegmentBroadcastCases.misuses());
+    calls.addAll(SegmentMaxCases.misuses());
+    calls.addAll(WindowPoolCases.misuses());
     return calls;
   }
 

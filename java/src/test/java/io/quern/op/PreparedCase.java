@@ -155,7 +155,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Ids, table ids or offsets; always dense. */
   final Buffer indices(String operand, DType dtype, Shape shape, long[] values) {
-    return input(operand, dtype, shape, encode(dtype, values));
+    return input(operand, dtype, shape, packed(dtype, values));
   }
 
   /** Weights, as bits of F32. */
@@ -175,7 +175,7 @@ public abstract class PreparedCase implements AutoCloseable {
 
   /** Writes other values into what {@link #indices} made. */
   final void replace(Buffer indices, long[] values) {
-    byte[] bytes = encode(indices.dtype(), values);
+    byte[] bytes = packed(indices.dtype(), values);
     indices.copyFrom(MemorySegment.ofArray(bytes), stream);
     inputs.replaceAll(
         input -> input.buffer == indices ? new Input(input.operand, indices, bytes) : input);
@@ -250,7 +250,8 @@ public abstract class PreparedCase implements AutoCloseable {
     return shape.size() == 0 ? 0 : (shape.rows() - 1) * stride + shape.last();
   }
 
-  static byte[] encode(DType dtype, long[] values) {
+  /** Integers as an operand of that dtype holds them. */
+  static byte[] packed(DType dtype, long[] values) {
     byte[] bytes = new byte[values.length * dtype.byteSize()];
     MemorySegment segment = MemorySegment.ofArray(bytes);
     if (dtype == DType.I64) {

@@ -73,6 +73,11 @@ class RandomParityTest {
     compare(RejectionVerifyCases.random(new SplittableRandom(seed)));
   }
 
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void verify(@ForAll("trees") TreeVerifyCases.Case each) {
+    compare(each);
+  }
+
   private static void compare(OperatorCase each) {
     Outcome expected = each.expected();
     assertNull(each.runOn(scalar).difference(expected), "scalar");
@@ -126,6 +131,24 @@ class RandomParityTest {
     return Combinators.combine(
             specs, lengths, distributions(), values(), traits(), Arbitraries.longs())
         .as(RandomParityTest::bagCase);
+  }
+
+  @Provide
+  Arbitrary<TreeVerifyCases.Case> trees() {
+    Arbitrary<TreeVerify.Spec> specs =
+        Combinators.combine(
+                floats(), Arbitraries.integers().between(1, 300), Arbitraries.integers().between(1, 7))
+            .flatAs((dtype, vocab, width) -> Arbitraries.of(TreeVerifyCases.specs(dtype, vocab, width)));
+    return Combinators.combine(
+            specs,
+            Arbitraries.integers().between(0, 20).list().ofMaxSize(4),
+            Arbitraries.of(TreeVerifyCases.Growth.class),
+            Arbitraries.integers().between(0, 10),
+            Arbitraries.of(TreeVerifyCases.Trait.class).set().ofMaxSize(4),
+            Arbitraries.longs())
+        .as(
+            (spec, sizes, growth, depth, traits, seed) ->
+                new TreeVerifyCases.Case("random", spec, sizes, growth, depth, traits, seed));
   }
 
   private static EmbeddingBagCases.Case bagCase(

@@ -456,8 +456,7 @@ public final class RejectionVerifyCases {
               .ofAnyExtents());
     } else {
       operands.put(
-          "draft",
-          MisuseCall.Operand.in(DType.F16, nodes, vocab).with(MisuseCall.Missing.NEEDED));
+          "draft", MisuseCall.Operand.in(DType.F16, nodes, vocab).with(MisuseCall.Missing.NEEDED));
     }
     if (rule == RejectionRule.K_SEQ) {
       operands.put(

@@ -78,8 +78,7 @@ public final class SeededCoinsCases {
     }
 
     private int nodesOf(long[] offsets, int b) {
-      boolean good =
-          offsets[b] >= 0 && offsets[b + 1] >= offsets[b] && offsets[b + 1] <= nodes();
+      boolean good = offsets[b] >= 0 && offsets[b + 1] >= offsets[b] && offsets[b + 1] <= nodes();
       return good ? (int) (offsets[b + 1] - offsets[b]) : 0;
     }
 

@@ -11,8 +11,10 @@ public enum Trait {
   BAD_IDS,
   /** Table ids are outside the list here and there. */
   BAD_TABLE_IDS,
-  /** Bag: offsets descend and leave the ids here and there. */
+  /** Offsets descend and leave the ids here and there. */
   BAD_OFFSETS,
+  /** Parents of tree nodes are no parents here and there. */
+  BAD_PARENTS,
   /** Bag: weights are given. */
   WEIGHTED,
   /** Bag: one fallback row serves all bags. */

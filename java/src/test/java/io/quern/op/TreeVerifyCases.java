@@ -7,12 +7,15 @@ import io.quern.DType;
 import io.quern.Device;
 import io.quern.Shape;
 import io.quern.Stream;
+import io.quern.op.MisuseCall.Missing;
+import io.quern.op.MisuseCall.Operand;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
 import java.util.EnumSet;
 import java.util.List;
 import java.util.Locale;
+import java.util.Random;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
@@ -44,6 +47,8 @@ public final class TreeVerifyCases {
     STRIDED,
     /** No temperatures are given. */
     UNTEMPERED,
+    /** No temperature is positive. */
+    FROZEN,
     /** Siblings share tokens. */
     DUPLICATES,
     /** Rows have few different values. */
@@ -81,6 +86,11 @@ public final class TreeVerifyCases {
     /** The inputs, the same for every call. */
     public Inputs inputs() {
       return new Maker(this).make();
+    }
+
+    /** The same trees and target for another operator and with other traits. */
+    Case with(TreeVerify.Spec spec, Set<Trait> traits) {
+      return new Case(id, spec, sizes, growth, depth, traits, seed);
     }
 
     /** The nodes that are accepted, roots included: the rows of the target that have to be read. */
@@ -258,7 +268,7 @@ public final class TreeVerifyCases {
         if (random.nextBoolean()) {
           leaves.add(List.of());
         }
-        Collections.shuffle(leaves, new java.util.Random(random.nextLong()));
+        Collections.shuffle(leaves, new Random(random.nextLong()));
         all.add(leaves);
         pathCount = Math.max(pathCount, leaves.size());
         pathWidth = Math.max(pathWidth, leaves.stream().mapToInt(List::size).max().orElse(0));
@@ -323,7 +333,10 @@ public final class TreeVerifyCases {
       int vocab = vocab();
       int[] target = new int[n * vocab];
       float[] row = new float[vocab];
-      boolean sampled = spec.rule() == VerifyRule.TARGET_ONLY || spec.rule() == VerifyRule.TYPICAL;
+      boolean flat =
+          spec.rule() == VerifyRule.TARGET_ONLY
+              || spec.rule() == VerifyRule.TYPICAL
+              || of.traits.contains(Trait.FROZEN);
       for (int b = 0; b < of.batch(); b++) {
         for (int i = 0; i < of.sizes.get(b); i++) {
           boolean ties = of.traits.contains(Trait.TIES);
@@ -332,7 +345,8 @@ public final class TreeVerifyCases {
           }
           int child = favourite(b, i);
           if (child >= 0) {
-            row[(int) tokens[(int) offsets[b] + child]] = sampled ? 2 + random.nextInt(8) : 20;
+            int height = 2 + random.nextInt(8);
+            row[(int) tokens[(int) offsets[b] + child]] = flat ? height : 20;
           }
           if (of.traits.contains(Trait.SPECIAL)) {
             special(row);
@@ -389,11 +403,13 @@ public final class TreeVerifyCases {
         return null;
       }
       float[] some = {
-        1, 0.7f, 1.3f, 0, 0.25f, -1, Float.NaN, 1e-3f, 1e-40f, Float.POSITIVE_INFINITY
+        0, -1, Float.NaN, 1, 0.7f, 1.3f, 0.25f, 1e-3f, 1e-40f, Float.POSITIVE_INFINITY
       };
+      int range = of.traits.contains(Trait.FROZEN) ? 3 : some.length;
+      SplittableRandom own = new SplittableRandom(~of.seed); // tokens do not depend on them
       float[] temperatures = new float[of.batch()];
       for (int b = 0; b < temperatures.length; b++) {
-        temperatures[b] = some[random.nextInt(some.length)];
+        temperatures[b] = some[own.nextInt(range)];
       }
       return temperatures;
     }
@@ -488,7 +504,7 @@ public final class TreeVerifyCases {
               "target",
               spec.dtype(),
               spec.targetShape(nodes.size()),
-              encode(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
+              packed(spec.dtype() == DType.F32 ? DType.I32 : DType.I16, values));
     }
 
     private Buffer floats(String operand, float[] values) {
@@ -497,7 +513,7 @@ public final class TreeVerifyCases {
       }
       long[] bits = new long[values.length];
       Arrays.setAll(bits, i -> Float.floatToRawIntBits(values[i]));
-      return input(operand, DType.F32, Shape.of(bits.length), encode(DType.I32, bits));
+      return input(operand, DType.F32, Shape.of(bits.length), packed(DType.I32, bits));
     }
 
     @Override
@@ -558,7 +574,7 @@ public final class TreeVerifyCases {
   }
 
   /** All rules, on all kinds of target; IDS where the dtype is F32. */
-  private static List<TreeVerify.Spec> specs(DType dtype, int vocab, int width) {
+  static List<TreeVerify.Spec> specs(DType dtype, int vocab, int width) {
     List<TreeVerify.Spec> specs = new ArrayList<>();
     for (VerifyRule rule : GREEDY) {
       specs.add(TreeVerify.Spec.greedy(rule, dtype, vocab, width));
@@ -640,6 +656,117 @@ public final class TreeVerifyCases {
         9,
         Set.of(Trait.UNTEMPERED),
         spec.vocab() + trees.size());
+  }
+
+  /** Calls that are right, to be made wrong. */
+  static List<MisuseCall> misuseCalls() {
+    Operand offsets = Operand.in(DType.I32, 4);
+    Operand perNode = Operand.in(DType.I32, 6);
+    Operand coins = Operand.in(DType.F32, 6);
+    Operand perRequest = Operand.in(DType.F32, 3);
+    Operand accepted = Operand.out(DType.I32, 3, 5);
+    Operand answer = Operand.out(DType.I32, 3);
+    return List.of(
+        new MisuseCall(
+            "verify by links",
+            "TreeVerify",
+            MisuseCall.operands(
+                "offsets",
+                offsets,
+                "tokens",
+                perNode,
+                "firstChild",
+                perNode,
+                "nextSibling",
+                perNode,
+                "target",
+                Operand.in(DType.F16, 6, 7),
+                "temperatures",
+                perRequest.with(Missing.ALLOWED),
+                "uniforms",
+                coins,
+                "finalUniforms",
+                perRequest,
+                "accepted",
+                accepted,
+                "counts",
+                answer,
+                "next",
+                answer,
+                "status",
+                answer),
+            device ->
+                misuse(
+                    device,
+                    TreeVerify.Spec.targetOnly(
+                        VerifyTarget.LOGITS, DType.F16, 7, 5, TreeVerify.Thresholds.EXACT))),
+        new MisuseCall(
+            "verify by paths",
+            "TreeVerify",
+            MisuseCall.operands(
+                "offsets",
+                offsets,
+                "tokens",
+                perNode,
+                "paths",
+                Operand.in(DType.I32, 3, 2, 4).ofAnyExtents(),
+                "target",
+                Operand.in(DType.F32, 6, 7),
+                "accepted",
+                accepted,
+                "counts",
+                answer,
+                "next",
+                answer,
+                "status",
+                answer),
+            device ->
+                misuse(
+                    device, TreeVerify.Spec.greedy(VerifyRule.GREEDY_PATH, DType.F32, 7, 5))),
+        new MisuseCall(
+            "verify ids",
+            "TreeVerify",
+            MisuseCall.operands(
+                "offsets",
+                offsets,
+                "tokens",
+                perNode,
+                "firstChild",
+                perNode,
+                "nextSibling",
+                perNode,
+                "target",
+                perNode,
+                "accepted",
+                accepted,
+                "counts",
+                answer,
+                "next",
+                answer,
+                "status",
+                answer),
+            device -> misuse(device, TreeVerify.Spec.greedyIds(VerifyRule.GREEDY_LINKED, 5))));
+  }
+
+  private static MisuseCall.Runner misuse(Device device, TreeVerify.Spec spec) {
+    TreeVerify plan = TreeVerify.plan(device, spec);
+    return (stream, of) ->
+        plan.run(
+            stream,
+            new TreeVerify.Operands(
+                of.get("offsets"),
+                of.get("tokens"),
+                of.get("firstChild"),
+                of.get("nextSibling"),
+                of.get("paths"),
+                of.get("target"),
+                of.get("temperatures"),
+                of.get("uniforms"),
+                of.get("finalUniforms"),
+                of.get("accepted"),
+                of.get("counts"),
+                of.get("next"),
+                of.get("status")));
   }
 
   /** Collects cases, numbering them; the number is the seed. */

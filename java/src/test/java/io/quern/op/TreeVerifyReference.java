@@ -59,7 +59,7 @@ final class TreeVerifyReference {
       status[b] = answer.status.ordinal();
       for (int c = 0; c < width; c++) {
         long node = c < answer.accepted.size() ? answer.accepted.get(c) : -1;
-        byte[] bytes = PreparedCase.encode(DType.I32, new long[] {node});
+        byte[] bytes = PreparedCase.packed(DType.I32, new long[] {node});
         int at = Math.toIntExact(PreparedCase.position(strided, b, c, width) * Integer.BYTES);
         System.arraycopy(bytes, 0, accepted, at, Integer.BYTES);
       }
@@ -67,9 +67,9 @@ final class TreeVerifyReference {
     return new Outcome(
         List.of(
             new Outcome.Output("accepted", DType.I32, accepted),
-            new Outcome.Output("counts", DType.I32, PreparedCase.encode(DType.I32, counts)),
-            new Outcome.Output("next", DType.I32, PreparedCase.encode(DType.I32, next)),
-            new Outcome.Output("status", DType.I32, PreparedCase.encode(DType.I32, status))),
+            new Outcome.Output("counts", DType.I32, PreparedCase.packed(DType.I32, counts)),
+            new Outcome.Output("next", DType.I32, PreparedCase.packed(DType.I32, next)),
+            new Outcome.Output("status", DType.I32, PreparedCase.packed(DType.I32, status))),
         null);
   }
 

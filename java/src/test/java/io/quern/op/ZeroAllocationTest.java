@@ -61,6 +61,13 @@ class ZeroAllocationTest {
     KvCompactionCases.small().stream()
         .filter(each -> each.id().startsWith("layers"))
         .forEach(cases::add);
+    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
+    SampleRowsCases.small().stream()
+        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+        .forEach(cases::add);
+    BeamExpandCases.small().stream()
+        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+        .forEach(cases::add);
     for (List<? extends OperatorCase> trees :
         List.of(
             TreeTopologyCases.small(),
@@ -74,12 +81,16 @@ class ZeroAllocationTest {
         cases.add(trees.get(i));
       }
     }
-    TopKCases.small().stream().filter(each -> each.rows() == 12).forEach(cases::add);
-    SampleRowsCases.small().stream()
-        .filter(each -> each.rows() * each.spec().dim() > 1 << 14)
+    SegmentMaxCases.small().stream().filter(each -> each.id().equals("many")).forEach(cases::add);
+    WindowPoolCases.small().stream()
+        .filter(each -> each.length() == 200 && each.sequences() > 0)
+        .limit(2)
         .forEach(cases::add);
-    BeamExpandCases.small().stream()
-        .filter(each -> each.spec().candidates() == 64 && each.requests() > 2)
+    PonetPoolingCases.small().stream()
+        .filter(each -> each.id().startsWith("base"))
+        .forEach(cases::add);
+    AdjacencyFillCases.small().stream()
+        .filter(each -> each.spec().policy() == IndexPolicy.SKIP && each.sizes().size() == 100)
         .forEach(cases::add);
     return cases;
   }

@@ -161,7 +161,7 @@ public final class DemoCommand implements Command {
     }
   }
 
-  private static List<String> text() throws IOException {
+  static List<String> text() throws IOException {
     try (BufferedReader reader =
         new BufferedReader(
             new InputStreamReader(

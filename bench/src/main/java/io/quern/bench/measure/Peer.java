@@ -11,8 +11,8 @@ import java.util.List;
  * @param program a TorchScript archive of {@code bench/peers}, or the name of an ONNX operator
  * @param arguments in order: a String names an input or an output of the workload; Long, Double and
  *     Boolean are passed as they are
- * @param outputs the workload's outputs that it returns, in order, besides those among its arguments,
- *     which it writes
+ * @param outputs the workload's outputs that it returns, in order, besides those among its
+ *     arguments, which it writes
  * @param tolerance how close its results have to be to Quern's
  */
 public record Peer(

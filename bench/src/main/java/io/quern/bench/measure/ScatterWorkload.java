@@ -39,8 +39,7 @@ final class ScatterWorkload {
             .with("dim", dim)
             .bytes(bytes())
             .input("x", spec.x(), Shape.of(ids.length, dim), x)
-            .input(
-                "ids", DType.I32, Shape.of(ids.length), CaseInputs.place(memory, List.of(ids)));
+            .input("ids", DType.I32, Shape.of(ids.length), CaseInputs.place(memory, List.of(ids)));
     out = workload.output("out", spec.out(), places, place(memory, one.before()));
     workload.loop("java-segment", set -> loop()).runs(this::onDevice);
     workload.peer(

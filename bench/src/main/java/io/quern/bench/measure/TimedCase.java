@@ -44,11 +44,15 @@ public record TimedCase(
     List<TimedCase> all = new ArrayList<>();
     GatherWorkload.cases().forEach(all::add); // embedding_gather
     BagWorkload.cases().forEach(all::add); // embedding_bag
+    ScatterWorkload.cases().forEach(all::add); // scatter_rows
+    CompactionWorkload.cases().forEach(all::add); // kv_compaction
+    TopologyWorkload.cases().forEach(all::add); // tree_topology
     VerifyWorkload.cases().forEach(all::add); // tree_verify
     TopKWorkload.cases().forEach(all::add); // top_k
     ScatterWorkload.cases().forEach(all::add); // scatter_rows
     CompactionWorkload.cases().forEach(all::add); // kv_compaction
     TopologyWorkload.cases().forEach(all::add); // tree_topology
+    PonetWorkload.cases().forEach(all::add); // ponet_pooling
     return all;
   }
 

@@ -20,9 +20,7 @@ final class VerifyWorkload {
 
   private static final Set<String> QUICK =
       Set.of(
-          "argmax-f32-v128256-b64",
-          "greedy-f32-v128256-b1",
-          "target-only-logits-f32-v128256-b1");
+          "argmax-f32-v128256-b64", "greedy-f32-v128256-b1", "target-only-logits-f32-v128256-b1");
 
   private final TreeVerify.Spec spec;
   private final TreeVerifyCases.Inputs in;

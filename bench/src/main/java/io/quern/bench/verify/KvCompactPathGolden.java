@@ -39,8 +39,7 @@ final class KvCompactPathGolden implements GoldenOp {
     Shape heads = kv.shape();
     Buffer cache = operands.input(kv);
     Buffer newLengths = operands.output(DType.I32, Shape.of(1));
-    var spec =
-        KvCompaction.Spec.contiguous(kv.dtype(), heads.dim(heads.rank() - 3), heads.last());
+    var spec = KvCompaction.Spec.contiguous(kv.dtype(), heads.dim(heads.rank() - 3), heads.last());
     KvCompaction.plan(operands.device(), spec)
         .run(
             operands.stream(),

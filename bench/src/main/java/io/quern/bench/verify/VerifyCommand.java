@@ -31,10 +31,19 @@ public final class VerifyCommand implements Command {
   static final String SUFFIX = ".safetensors";
 
   private static final Map<String, GoldenOp> OPS =
+      all().stream().collect(Collectors.toMap(GoldenOp::name, Function.identity()));
+
+  private static List<GoldenOp> all() {
+    List<GoldenOp> ops = new ArrayList<>();
     ops.add(new EmbeddingGatherGolden());
     ops.add(new EmbeddingBagGolden());
     ops.add(new KvCompactPathGolden());
     ops.add(new KvSlotCompactionGolden());
+    ops.add(new SampleWithoutReplacementGolden());
+    ops.add(new StochasticBeamSearchGolden());
+    ops.add(new NudgeThresholdGolden());
+    ops.add(new SuperposeEmbeddingGolden());
+    ops.add(new SuperposedStepGolden());
     ops.addAll(TreeMaskGolden.all());
     ops.add(DynamicTreeGolden.ofEagle());
     ops.add(DynamicTreeGolden.ofSglang());
@@ -51,11 +60,21 @@ public final class VerifyCommand implements Command {
     ops.add(StochasticPathsGolden.lantern());
     ops.add(new KSeqGolden());
     ops.add(new SeededCoinsGolden());
-    ops.add(new SampleWithoutReplacementGolden());
-    ops.add(new StochasticBeamSearchGolden());
-    ops.add(new NudgeThresholdGolden());
-    ops.add(new SuperposeEmbeddingGolden());
-    ops.add(new SuperposedStepGolden());
+    ops.add(new StaticTreeGolden());
+    ops.add(new TreeOrderGolden());
+    ops.add(new DySpecGolden(false));
+    ops.add(new DySpecGolden(true));
+    ops.add(new OptTreeGolden());
+    ops.add(new SequoiaTreeGolden());
+    ops.add(new PromptLookupGolden());
+    ops.add(new DdTreeGolden());
+    ops.add(new TokenRecyclingGolden());
+    ops.add(new SegmentReduceGolden());
+    ops.add(new PonetSegmentMaxGolden());
+    ops.add(new PonetWindowMaxGolden());
+    ops.add(new PonetSegmentIndexGolden());
+    ops.add(new PonetMixGolden());
+    ops.add(new PonetSelfAttentionGolden());
     return ops;
   }
 

@@ -7,6 +7,9 @@ package io.quern.internal.kernel;
  * @param embeddingBag kernels of {@code EmbeddingBag}
  * @param scatterRows kernels of {@code ScatterRows}
  * @param kvCompaction kernels of {@code KvCompaction}
+ * @param topK kernels of {@code TopK}
+ * @param sampleRows kernels of {@code SampleRows}
+ * @param beamExpand kernels of {@code BeamExpand}
  * @param treeTopology kernels of {@code TreeTopology}
  * @param treeMask kernels of {@code TreeMask}
  * @param dynamicTree kernels of {@code DynamicTree}
@@ -15,15 +18,22 @@ package io.quern.internal.kernel;
  * @param treeVerify kernels of {@code TreeVerify}
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
- * @param topK kernels of {@code TopK}
- * @param sampleRows kernels of {@code SampleRows}
- * @param beamExpand kernels of {@code BeamExpand}
+ * @param adjacencyFill kernels of {@code AdjacencyFill}
+ * @param segmentReduce kernels of {@code SegmentReduce}: those of {@code EmbeddingBag}, without ids
+ * @param segmentBroadcast kernels of {@code SegmentBroadcast}: those of {@code EmbeddingGather}
+ * @param segmentMax kernels of {@code SegmentMax}
+ * @param windowPool kernels of {@code WindowPool}
+ * @param ponetSegments kernels of {@code PonetSegments}
+ * @param ponetPooling kernels of {@code PonetPooling}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
     EmbeddingBagKernel.Factory embeddingBag,
     ScatterRowsKernel.Factory scatterRows,
     KvCompactionKernel.Factory kvCompaction,
+    TopKKernel.Factory topK,
+    SampleRowsKernel.Factory sampleRows,
+    BeamExpandKernel.Factory beamExpand,
     TreeTopologyKernel.Factory treeTopology,
     TreeMaskKernel.Factory treeMask,
     DynamicTreeKernel.Factory dynamicTree,
@@ -32,6 +42,10 @@ public record KernelSet(
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
     SeededCoinsKernel.Factory seededCoins,
-    TopKKernel.Factory topK,
-    SampleRowsKernel.Factory sampleRows,
-    BeamExpandKernel.Factory beamExpand) {}
+    AdjacencyFillKernel.Factory adjacencyFill,
+    EmbeddingBagKernel.Factory segmentReduce,
+    EmbeddingGatherKernel.Factory segmentBroadcast,
+    SegmentMaxKernel.Factory segmentMax,
+    WindowPoolKernel.Factory windowPool,
+    PonetSegmentsKernel.Factory ponetSegments,
+    PonetPoolingKernel.Factory ponetPooling) {}

@@ -6,6 +6,9 @@ public enum Operator {
   EMBEDDING_BAG("EmbeddingBag"),
   SCATTER_ROWS("ScatterRows"),
   KV_COMPACTION("KvCompaction"),
+  TOP_K("TopK"),
+  SAMPLE_ROWS("SampleRows"),
+  BEAM_EXPAND("BeamExpand"),
   TREE_TOPOLOGY("TreeTopology"),
   TREE_MASK("TreeMask"),
   DYNAMIC_TREE("DynamicTree"),
@@ -14,9 +17,14 @@ public enum Operator {
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
   SEEDED_COINS("SeededCoins"),
-  TOP_K("TopK"),
-  SAMPLE_ROWS("SampleRows"),
-  BEAM_EXPAND("BeamExpand");
+  ADJACENCY_FILL("AdjacencyFill"),
+  SEGMENT_REDUCE("SegmentReduce"),
+  SEGMENT_BROADCAST("SegmentBroadcast"),
+  SEGMENT_MAX("SegmentMax"),
+  WINDOW_POOL("WindowPool"),
+  PONET_SEGMENTS("PonetSegments"),
+  PONET_POOLING("PonetPooling"),
+  PONET_MIXER("PonetMixer");
 
   private final String className;
 

@@ -13,6 +13,9 @@ import io.quern.op.EmptyBagPolicy;
 import io.quern.op.IndexPolicy;
 import io.quern.op.TreeMaskFormat;
 import io.quern.op.TreeStatus;
+import io.quern.op.TreeVerify;
+import io.quern.op.VerifyRule;
+import io.quern.op.VerifyTarget;
 import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
@@ -32,8 +35,12 @@ class AbiNumbersTest {
     assertNumbers("QUERN_MASK_", TreeMaskFormat.values(), 0);
     assertNumbers("QUERN_BITS_", BitOrder.values(), 0);
     assertNumbers("QUERN_CANDIDATES_", CandidateNumbering.values(), 0);
+    assertNumbers("QUERN_VERIFY_", VerifyRule.values(), 0);
+    assertNumbers("QUERN_TARGET_", VerifyTarget.values(), 0);
     assertNumbers("QUERN_DATA_", Kind.values(), QuernAbi.QUERN_DATA_OK() + 1);
     assertEquals(EmbeddingGather.MAX_TABLES, QuernAbi.QUERN_MAX_TABLES());
+    assertEquals(TreeVerify.MAX_PATHS, QuernAbi.QUERN_MAX_VERIFY_PATHS());
+    assertEquals(TreeVerify.MAX_VOCAB, QuernAbi.QUERN_MAX_VERIFY_VOCAB());
     for (DType dtype : DType.values()) {
       assertEquals(dtype.ordinal(), number("QUERN_" + dtype));
     }
