@@ -23,8 +23,7 @@ public enum Operator {
   SEGMENT_MAX("SegmentMax"),
   WINDOW_POOL("WindowPool"),
   PONET_SEGMENTS("PonetSegments"),
-  PONET_POOLING("PonetPooling"),
-  PONET_MIXER("PonetMixer");
+  PONET_POOLING("PonetPooling");
 
   private final String className;
 
