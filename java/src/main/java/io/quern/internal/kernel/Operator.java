@@ -24,7 +24,6 @@ public enum Operator {
   WINDOW_POOL("WindowPool"),
   PONET_SEGMENTS("PonetSegments"),
   PONET_POOLING("PonetPooling"),
-  PONET_MIXER("PonetMixer"),
   TOKEN_MATCH("TokenMatch"),
   TOKEN_MERGE("TokenMerge"),
   TOKEN_UNMERGE("TokenUnmerge"),
