@@ -137,8 +137,12 @@ class RandomParityTest {
   Arbitrary<TreeVerifyCases.Case> trees() {
     Arbitrary<TreeVerify.Spec> specs =
         Combinators.combine(
-                floats(), Arbitraries.integers().between(1, 300), Arbitraries.integers().between(1, 7))
-            .flatAs((dtype, vocab, width) -> Arbitraries.of(TreeVerifyCases.specs(dtype, vocab, width)));
+                floats(),
+                Arbitraries.integers().between(1, 300),
+                Arbitraries.integers().between(1, 7))
+            .flatAs(
+                (dtype, vocab, width) ->
+                    Arbitraries.of(TreeVerifyCases.specs(dtype, vocab, width)));
     return Combinators.combine(
             specs,
             Arbitraries.integers().between(0, 20).list().ofMaxSize(4),

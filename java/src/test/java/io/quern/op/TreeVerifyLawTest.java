@@ -142,7 +142,8 @@ class TreeVerifyLawTest {
       sequences.addAll(others.keySet());
       for (String sequence : sequences) {
         double want = others.getOrDefault(sequence, 0.0);
-        double margin = tolerance > 0 ? tolerance : -tolerance * Math.sqrt(want * (1 - want)) + 1e-9;
+        double margin =
+            tolerance > 0 ? tolerance : -tolerance * Math.sqrt(want * (1 - want)) + 1e-9;
         assertEquals(want, mine.getOrDefault(sequence, 0.0), margin, what + " " + sequence);
       }
     }
@@ -208,8 +209,7 @@ class TreeVerifyLawTest {
       cells.add(cell.clone());
       return;
     }
-    TreeSet<Double> breaks =
-        coin < draft.nodes() ? draft.coinBreaks(coin) : draft.finalBreaks();
+    TreeSet<Double> breaks = coin < draft.nodes() ? draft.coinBreaks(coin) : draft.finalBreaks();
     double from = 0;
     double volume = cell[draft.nodes() + 1];
     for (double to : breaks) {
