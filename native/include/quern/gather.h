@@ -59,7 +59,8 @@ enum { QUERN_EMPTY_ZERO = 0, QUERN_EMPTY_KEEP = 1, QUERN_EMPTY_FALLBACK = 2 };
 /*
  * embedding_bag: out[s, :] = combine of table[ids[j], :] for offsets[s] <= j < offsets[s + 1], s < bags.
  *
- *   table, ids, out   as for embedding_gather; ids [count]; -1 is skipped and not counted
+ *   table, ids, out   as for embedding_gather; ids [count]; -1 is skipped and not counted. Null: position j
+ *                     reads row j (segment reduction)
  *   table_ids  I32, [bags], or null: which table each bag reads
  *   offsets    I32 or I64, [bags + 1]
  *   weights    F32, [count], or null; SUM and WEIGHTED_MEAN only (WEIGHTED_MEAN needs them)

@@ -210,15 +210,18 @@ __global__ void __launch_bounds__(kCompactionThreads, 4)
     if (found[0] != INT32_MAX || column >= arguments.columns) {
       continue;
     }
-    const int64_t packet = column % arguments.packets;
-    const int64_t head = column / arguments.packets % arguments.heads;
-    const int64_t plane = column / (arguments.packets * arguments.heads);  // of all caches
-    const int64_t outer = plane % arguments.outer;
+    // Remainders by 64-bit products: those of the compiler go by 32 bits where they can, which the check of
+    // addresses cannot tell from an overflow.
+    const int64_t row_of_heads = column / arguments.packets;
+    const int64_t packet = column - row_of_heads * arguments.packets;
+    const int64_t plane = row_of_heads / arguments.heads;  // of all caches
+    const int64_t head = row_of_heads - plane * arguments.heads;
+    const int64_t cache = plane / arguments.outer;
+    const int64_t outer = plane - cache * arguments.outer;
     const int64_t part = arguments.addressing == QUERN_CACHE_CONTIGUOUS
                              ? (outer * arguments.requests + b) * arguments.heads + head
                              : outer;
-    char* const base = arguments.caches[plane / arguments.outer] +
-                       part * arguments.rows * arguments.row_stride +
+    char* const base = arguments.caches[cache] + part * arguments.rows * arguments.row_stride +
                        packet * static_cast<int64_t>(sizeof(Packet));
     for (int64_t j = 0; j <= of.count; j += kCompactionRows) {
       Packet packets[kCompactionRows];

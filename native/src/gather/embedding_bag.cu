@@ -207,7 +207,7 @@ quern_status quern_embedding_bag(const quern_embedding_bag_desc* desc, int32_t d
         .operand(out, dtype_bytes(desc->out_dtype))
         .error_record(errors, desc->policy);
     if (desc->count > 0) {
-      checked.operand(ids, dtype_bytes(desc->id_dtype))
+      checked.optional_operand(ids, dtype_bytes(desc->id_dtype))
           .require(weights != nullptr || desc->combine != QUERN_COMBINE_WEIGHTED_MEAN,
                    QUERN_INVALID_ARGUMENT);
     }

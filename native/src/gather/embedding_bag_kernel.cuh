@@ -16,7 +16,7 @@ constexpr int kLongBagThreads = 512;
 // Strides in bytes. Offsets are 64-bit throughout: tables and outputs may exceed 2^31 elements.
 template <int TABLES>
 struct EmbeddingBagArguments {
-  const void* ids;
+  const void* ids;           // null: each position is its own id
   const int32_t* table_ids;  // unused with one table
   const void* offsets;
   const float* weights;
@@ -105,10 +105,15 @@ __device__ Bag open_bag(const EmbeddingBagArguments<TABLES>& arguments, int64_t 
   return bag;
 }
 
+template <int TABLES>
+__device__ int64_t id_at(const EmbeddingBagArguments<TABLES>& arguments, int64_t position) {
+  return arguments.ids == nullptr ? position : load_index(arguments.ids, arguments.wide_ids, position);
+}
+
 // The row at a position of the bag, or one of resolve_index's codes; -1 is not counted either.
 template <int TABLES>
 __device__ int64_t row_at(const EmbeddingBagArguments<TABLES>& arguments, const Bag& bag, int64_t position) {
-  const int64_t id = load_index(arguments.ids, arguments.wide_ids, position);
+  const int64_t id = id_at(arguments, position);
   return id == -1 ? kSkipRow : resolve_index(id, bag.rows, arguments.policy);
 }
 
@@ -249,7 +254,7 @@ template <int TABLES>
 __device__ void report_bad_id(const EmbeddingBagArguments<TABLES>& arguments, const Bag& bag,
                               int64_t position) {
   record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, position,
-                  load_index(arguments.ids, arguments.wide_ids, position), bag.rows);
+                  id_at(arguments, position), bag.rows);
 }
 
 // Divides where a mean is asked for, and stores.

@@ -95,7 +95,7 @@ static __global__ void __launch_bounds__(kScatterThreads)
 // A group of 2^group_shift lanes shares a row, one packet a lane at a time; only a destination's last row is
 // copied.
 template <typename In, typename Out, int N>
-__global__ void __launch_bounds__(kScatterThreads)
+__global__ void __launch_bounds__(kScatterThreads, 4)
     scatter_set_kernel(const __grid_constant__ ScatterRowsArguments arguments) {
   using InPacket = Packet<In, N>;
   using OutPacket = Packet<Out, N>;

@@ -67,17 +67,21 @@ struct Extensions {
     return __fsub_rn(__fsub_rn(own, v > 0.0f ? v : 0.0f), canonical_log1p(canonical_exp(-fabsf(v))));
   }
 
+  // Extensions are counted in 31 bits, which are divided faster than 64.
+  __device__ int64_t beam_of(int64_t i) const {
+    return static_cast<unsigned int>(i) / static_cast<unsigned int>(arguments.desc.candidates);
+  }
   __device__ float operator()(int64_t i) const {
-    const int64_t beam = i / arguments.desc.candidates;
-    const int64_t c = i % arguments.desc.candidates;
+    const int64_t beam = beam_of(i);
+    const int64_t c = i - beam * arguments.desc.candidates;
     return STOCHASTIC ? perturbed(beam, c) : score(beam, c);
   }
   __device__ float4 four(int64_t i) const {
     return make_float4((*this)(i), (*this)(i + 1), (*this)(i + 2), (*this)(i + 3));
   }
   __device__ bool exists(int64_t i) const {
-    const int64_t beam = i / arguments.desc.candidates;
-    const int64_t c = i % arguments.desc.candidates;
+    const int64_t beam = beam_of(i);
+    const int64_t c = i - beam * arguments.desc.candidates;
     return token(beam, c) >= 0 && !(score(beam, c) < arguments.desc.threshold);
   }
 };
@@ -143,8 +147,8 @@ __global__ void __launch_bounds__(kRankThreads, 1)
     }
     __syncthreads();
     rank_row<FEW>(extensions, desc.beams * desc.candidates, desc.keep, [&](int64_t rank, int64_t index) {
-      const int64_t beam = index < 0 ? -1 : index / desc.candidates;
-      const int64_t c = index < 0 ? -1 : index % desc.candidates;
+      const int64_t beam = index < 0 ? -1 : extensions.beam_of(index);
+      const int64_t c = index - beam * desc.candidates;
       arguments.out_parents[request * desc.out_parents_stride + rank] = static_cast<int32_t>(beam);
       arguments.out_tokens[request * desc.out_tokens_stride + rank] =
           index < 0 ? -1 : extensions.token(beam, c);

@@ -3,6 +3,7 @@ package io.quern.bench;
 import io.quern.UnavailableBackendException;
 import io.quern.bench.measure.BenchCommand;
 import io.quern.bench.verify.VerifyCommand;
+import io.quern.bench.words.WordsCommand;
 import java.io.IOException;
 import java.util.ArrayList;
 import java.util.List;
@@ -26,7 +27,9 @@ public final class Main {
 
   public static void main(String[] args) {
     List<Command> commands =
-        new ArrayList<>(List.of(new ProbeCommand(), new VerifyCommand(), new BenchCommand()));
+        new ArrayList<>(
+            List.of(
+                new ProbeCommand(), new VerifyCommand(), new BenchCommand(), new WordsCommand()));
     ServiceLoader.load(Command.class).forEach(commands::add);
     Outcome outcome = new Main(commands, Terminal.ofProcess()).run(List.of(args));
     System.exit(outcome.code());

@@ -9,6 +9,8 @@ import java.util.Objects;
 
 /** The checks that every operator makes of its operands before anything is launched. */
 final class Check {
+  private static final int WORKSPACE_ALIGNMENT = 16;
+
   private Check() {}
 
   /** An operand of any shape. */
@@ -64,6 +66,14 @@ final class Check {
     }
   }
 
+  /** Offsets of a ragged batch: at least one. */
+  static void offsets(String op, Buffer buffer) {
+    if (buffer.shape().rank() != 1 || buffer.shape().dim(0) == 0) {
+      throw new IllegalArgumentException(
+          "%s: offsets has shape %s, expected [sequences + 1]".formatted(op, buffer.shape()));
+    }
+  }
+
   /** Scratch; absent where none is needed. */
   static void workspace(String op, Buffer buffer, long bytes, Device device) {
     if (buffer == null && bytes == 0) {
@@ -73,6 +83,11 @@ final class Check {
     if (buffer.shape().rank() != 1 || buffer.shape().dim(0) < bytes) {
       throw new IllegalArgumentException(
           "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
+    }
+    if (TypedMemory.of(buffer).address() % WORKSPACE_ALIGNMENT != 0) {
+      throw new IllegalArgumentException(
+          "%s: workspace is not aligned, expected a multiple of %d bytes"
+              .formatted(op, WORKSPACE_ALIGNMENT));
     }
     writable(op, "workspace", buffer);
   }

@@ -17,8 +17,9 @@ import java.util.Objects;
  * <p>Request {@code b} owns the nodes {@code offsets[b] ≤ i < offsets[b + 1]}; its node ids, links
  * and paths count from 0 within it. Node 0 is the root, the last token that was decided, and is
  * always accepted. Row {@code i} of the target says what follows node {@code i}, so a child is
- * judged by its parent's row. Only rows that the walk visits are read; with a child too many, that
- * is one row for each accepted node. Trees go through in one launch, however ragged the batch.
+ * judged by its parent's row. Only rows that the walk visits are read: one for each accepted node,
+ * and where siblings share a token, or several are typical, one for each node that is considered.
+ * One launch takes the whole batch, however ragged.
  *
  * <p>Outputs: {@code accepted[b, :]} is the accepted path from the root on, padded with −1; {@code
  * counts[b]} its length without the root; {@code next[b]} the token after its last node (the bonus
@@ -54,9 +55,9 @@ import java.util.Objects;
  * then element by element inside that piece, so a coin leads to the same token on every back end.
  *
  * <p>A malformed request gets a {@link TreeStatus} other than OK, −1 in {@code accepted} and {@code
- * next}, 0 in {@code counts}; the others are not affected. Offsets, and what the walk meets of the
- * links or paths, are checked; it takes at most as many steps as the tree has nodes. A request
- * without nodes is EMPTY.
+ * next}, 0 in {@code counts}; the others are not affected. OFFSETS: they descend or leave the
+ * nodes. EMPTY: there is no root. LINK: the walk met a link or path entry outside 1 … n − 1 (a path
+ * begins with 0), or more children than the tree has nodes; what it does not meet is not checked.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Sources: Medusa and EAGLE {@code

@@ -82,6 +82,10 @@ class MisuseTest {
     calls.addAll(SeededCoinsCases.misuses());
     calls.addAll(PackBitsCases.misuses());
     calls.addAll(AdjacencyFillCases.misuses());
+    calls.addAll(SegmentReduceCases.misuses());
+    calls.addAll(SegmentBroadcastCases.misuses());
+    calls.addAll(SegmentMaxCases.misuses());
+    calls.addAll(WindowPoolCases.misuses());
     return calls;
   }
 

@@ -29,6 +29,12 @@ public interface OperatorCase {
     cases.addAll(BeamExpandCases.small());
     cases.addAll(SeededCoinsCases.small());
     cases.addAll(AdjacencyFillCases.small());
+    cases.addAll(SegmentReduceCases.small());
+    cases.addAll(SegmentBroadcastCases.small());
+    cases.addAll(SegmentMaxCases.small());
+    cases.addAll(WindowPoolCases.small());
+    cases.addAll(PonetSegmentsCases.small());
+    cases.addAll(PonetPoolingCases.small());
     return cases;
   }
 

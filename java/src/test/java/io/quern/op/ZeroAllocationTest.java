@@ -81,6 +81,14 @@ class ZeroAllocationTest {
         cases.add(trees.get(i));
       }
     }
+    SegmentMaxCases.small().stream().filter(each -> each.id().equals("many")).forEach(cases::add);
+    WindowPoolCases.small().stream()
+        .filter(each -> each.length() == 200 && each.sequences() > 0)
+        .limit(2)
+        .forEach(cases::add);
+    PonetPoolingCases.small().stream()
+        .filter(each -> each.id().startsWith("base"))
+        .forEach(cases::add);
     AdjacencyFillCases.small().stream()
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP && each.sizes().size() == 100)
         .forEach(cases::add);

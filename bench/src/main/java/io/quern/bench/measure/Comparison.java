@@ -9,6 +9,7 @@ import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 import java.lang.management.ManagementFactory;
 import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -62,7 +63,12 @@ public final class Comparison {
   public Optional<String> disagreement() {
     try (Arena arena = Arena.ofConfined()) {
       Map<String, MemorySegment> expected = new HashMap<>();
-      for (Contender contender : contenders) {
+      // What has a tolerance is held to what has none.
+      List<Contender> exactFirst =
+          contenders.stream()
+              .sorted(Comparator.comparing(one -> one.tolerance() instanceof Tolerance.AllClose))
+              .toList();
+      for (Contender contender : exactFirst) {
         for (int repeat = 0; repeat < 2; repeat++) {
           contender.poison();
           contender.run(0);

@@ -52,6 +52,7 @@ public record TimedCase(
     ScatterWorkload.cases().forEach(all::add); // scatter_rows
     CompactionWorkload.cases().forEach(all::add); // kv_compaction
     TopologyWorkload.cases().forEach(all::add); // tree_topology
+    PonetWorkload.cases().forEach(all::add); // ponet_pooling
     return all;
   }
 

@@ -21,6 +21,14 @@ public record GoldenTensor(DType dtype, Shape shape, MemorySegment data) {
   private static final ValueLayout.OfLong LONG =
       ValueLayout.JAVA_LONG_UNALIGNED.withOrder(ByteOrder.LITTLE_ENDIAN);
 
+  /** The same elements in another shape of the same size. */
+  GoldenTensor reshaped(Shape other) {
+    if (other.size() != shape.size()) {
+      throw new IllegalArgumentException("%s cannot become %s".formatted(shape, other));
+    }
+    return new GoldenTensor(dtype, other, data);
+  }
+
   boolean isIntegral() {
     return !dtype.isFloat() && dtype != DType.F64;
   }

@@ -46,6 +46,11 @@ final class Operands implements AutoCloseable {
     return buffer;
   }
 
+  /** Scratch; null where none is needed. */
+  Buffer workspace(long bytes) {
+    return bytes == 0 ? null : allocate(DType.U8, Shape.of(bytes));
+  }
+
   /** Waits for the stream and fetches an output; bad data that an operator met is thrown here. */
   GoldenTensor result(Buffer buffer) {
     MemorySegment data = host(buffer.dtype(), buffer.shape());

@@ -69,6 +69,12 @@ public final class VerifyCommand implements Command {
     ops.add(new PromptLookupGolden());
     ops.add(new DdTreeGolden());
     ops.add(new TokenRecyclingGolden());
+    ops.add(new SegmentReduceGolden());
+    ops.add(new PonetSegmentMaxGolden());
+    ops.add(new PonetWindowMaxGolden());
+    ops.add(new PonetSegmentIndexGolden());
+    ops.add(new PonetMixGolden());
+    ops.add(new PonetSelfAttentionGolden());
     return ops;
   }
 

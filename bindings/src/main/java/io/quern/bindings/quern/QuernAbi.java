@@ -50,6 +50,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_MAX_CACHES() {
         return QUERN_MAX_CACHES;
     }
+    private static final int QUERN_PONET_MAX_HEAD_DIM = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_PONET_MAX_HEAD_DIM 1024
+     * }
+     */
+    public static int QUERN_PONET_MAX_HEAD_DIM() {
+        return QUERN_PONET_MAX_HEAD_DIM;
+    }
     private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
     /**
      * {@snippet lang=c :
@@ -2014,6 +2023,628 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_scatter_rows", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_segment_max_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_segment_max_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_segment_max_prepare$descriptor() {
+        return quern_segment_max_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_segment_max_prepare$handle() {
+        return quern_segment_max_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_segment_max_prepare$address() {
+        return quern_segment_max_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_segment_max_prepare(const quern_segment_max_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_segment_max_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_segment_max_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_segment_max_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_segment_max {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_segment_max");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_segment_max$descriptor() {
+        return quern_segment_max.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_segment_max$handle() {
+        return quern_segment_max.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_segment_max$address() {
+        return quern_segment_max.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_segment_max(const quern_segment_max_desc *desc, int32_t device, const void *x, const void *ids, void *out, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_segment_max(MemorySegment desc, int device, MemorySegment x, MemorySegment ids, MemorySegment out, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_segment_max.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_segment_max", desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, ids, out, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_WINDOW_MAX = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_WINDOW_MAX = 0
+     * }
+     */
+    public static int QUERN_WINDOW_MAX() {
+        return QUERN_WINDOW_MAX;
+    }
+    private static final int QUERN_WINDOW_MEAN = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_WINDOW_MEAN = 1
+     * }
+     */
+    public static int QUERN_WINDOW_MEAN() {
+        return QUERN_WINDOW_MEAN;
+    }
+
+    private static class quern_window_pool_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_window_pool_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_window_pool_prepare$descriptor() {
+        return quern_window_pool_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_window_pool_prepare$handle() {
+        return quern_window_pool_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_window_pool_prepare$address() {
+        return quern_window_pool_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_window_pool_prepare(const quern_window_pool_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_window_pool_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_window_pool_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_window_pool_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_window_pool {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_window_pool");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_window_pool$descriptor() {
+        return quern_window_pool.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_window_pool$handle() {
+        return quern_window_pool.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_window_pool$address() {
+        return quern_window_pool.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_window_pool(const quern_window_pool_desc *desc, int32_t device, const void *x, void *out, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_window_pool(MemorySegment desc, int device, MemorySegment x, MemorySegment out, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_window_pool.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_window_pool", desc, device, x, out, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, out, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_segments_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_segments_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_segments_prepare$descriptor() {
+        return quern_ponet_segments_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_segments_prepare$handle() {
+        return quern_ponet_segments_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_segments_prepare$address() {
+        return quern_ponet_segments_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments_prepare(const quern_ponet_segments_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_segments_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_segments_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_segments_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_segments {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_segments");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_segments$descriptor() {
+        return quern_ponet_segments.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_segments$handle() {
+        return quern_ponet_segments.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_segments$address() {
+        return quern_ponet_segments.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_segments(const quern_ponet_segments_desc *desc, int32_t device, const int32_t *tokens, const void *offsets, int32_t *segment_ids, uint8_t *special, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_segments(MemorySegment desc, int device, MemorySegment tokens, MemorySegment offsets, MemorySegment segment_ids, MemorySegment special, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_segments.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_segments", desc, device, tokens, offsets, segment_ids, special, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, tokens, offsets, segment_ids, special, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+    private static final int QUERN_PONET_BERT = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_PONET_BERT = 0
+     * }
+     */
+    public static int QUERN_PONET_BERT() {
+        return QUERN_PONET_BERT;
+    }
+    private static final int QUERN_PONET_LRA = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_PONET_LRA = 1
+     * }
+     */
+    public static int QUERN_PONET_LRA() {
+        return QUERN_PONET_LRA;
+    }
+
+    private static class quern_ponet_pooling_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_INT,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling_workspace$descriptor() {
+        return quern_ponet_pooling_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling_workspace$handle() {
+        return quern_ponet_pooling_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling_workspace$address() {
+        return quern_ponet_pooling_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t quern_ponet_pooling_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static long quern_ponet_pooling_workspace(long sequences, long count, int heads, int head_dim) {
+        var mh$ = quern_ponet_pooling_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling_workspace", sequences, count, heads, head_dim);
+            }
+            return (long)mh$.invokeExact(sequences, count, heads, head_dim);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_pooling_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling_prepare$descriptor() {
+        return quern_ponet_pooling_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling_prepare$handle() {
+        return quern_ponet_pooling_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling_prepare$address() {
+        return quern_ponet_pooling_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling_prepare(const quern_ponet_pooling_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_pooling_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_pooling_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_pooling {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_pooling");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_pooling$descriptor() {
+        return quern_ponet_pooling.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_pooling$handle() {
+        return quern_ponet_pooling.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_pooling$address() {
+        return quern_ponet_pooling.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_pooling(const quern_ponet_pooling_desc *desc, int32_t device, const void *q, const void *k, const void *o, const void *local, const void *segment, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_pooling(MemorySegment desc, int device, MemorySegment q, MemorySegment k, MemorySegment o, MemorySegment local, MemorySegment segment, MemorySegment offsets, MemorySegment segment_ids, MemorySegment valid, MemorySegment special, MemorySegment out, MemorySegment probabilities, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_pooling.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_pooling", desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -16,6 +16,7 @@ import java.lang.foreign.MemorySegment;
 
 /** The operands of an {@code EmbeddingBag}, and the way from a bag to what has to be combined. */
 public abstract class BagTask extends IndexedTask {
+  private Operator operator;
   private MemorySegment offsets;
   private boolean longOffsets;
   private long count;
@@ -34,18 +35,26 @@ public abstract class BagTask extends IndexedTask {
 
   @Override
   protected final Operator operator() {
-    return Operator.EMBEDDING_BAG;
+    return operator;
   }
 
-  /** Takes the operands of a call. */
-  public final void bag(EmbeddingBag.Spec spec, EmbeddingBag.Operands operands) {
+  /**
+   * Takes the operands of a call.
+   *
+   * @param operator the operator this is a call of
+   */
+  public final void bag(Operator operator, EmbeddingBag.Spec spec, EmbeddingBag.Operands operands) {
+    this.operator = operator;
     index(operands.ids(), operands.tableIds(), spec.policy());
     for (int i = 0; i < operands.tables().size(); i++) {
       addTable(operands.tables().get(i));
     }
     offsets = HostDevice.segment(TypedMemory.of(operands.offsets()));
     longOffsets = spec.offsets() == DType.I64;
-    count = operands.ids().shape().size();
+    count =
+        operands.ids() == null
+            ? operands.tables().getFirst().shape().dim(0)
+            : operands.ids().shape().size();
     weights =
         operands.weights() == null ? null : HostDevice.segment(TypedMemory.of(operands.weights()));
     if (operands.fallback() != null) {
@@ -138,6 +147,11 @@ public abstract class BagTask extends IndexedTask {
   protected final long rowAt(long table, long position) {
     long id = id(position);
     return table >= 0 ? row(table, position, id) : id == -1 ? NO_ROW : table;
+  }
+
+  /** Positions that bags may take. */
+  public final long positions() {
+    return count;
   }
 
   /** Whether weights were given. */

@@ -8,6 +8,8 @@ import java.lang.foreign.MemorySegment;
 
 /** The operands of an {@code EmbeddingGather}. */
 public abstract class GatherTask extends IndexedTask {
+  private Operator operator;
+
   /** Where output rows go. */
   protected MemorySegment out;
 
@@ -19,17 +21,23 @@ public abstract class GatherTask extends IndexedTask {
 
   @Override
   protected final Operator operator() {
-    return Operator.EMBEDDING_GATHER;
+    return operator;
   }
 
-  /** Takes the operands of a call. */
+  /**
+   * Takes the operands of a call.
+   *
+   * @param operator the operator this is a call of
+   */
   public final void gather(
+      Operator operator,
       Buffer[] tables,
       int tableCount,
       Buffer ids,
       Buffer tableIds,
       Buffer out,
       IndexPolicy policy) {
+    this.operator = operator;
     index(ids, tableIds, policy);
     for (int i = 0; i < tableCount; i++) {
       addTable(tables[i]);

@@ -38,11 +38,15 @@ public abstract class IndexedTask extends RowTask {
   private MemorySegment tableIds;
   private IndexPolicy policy;
 
-  /** Takes the indices of a call, whose tables follow. */
+  /**
+   * Takes the indices of a call, whose tables follow.
+   *
+   * @param ids null: each position is its own id
+   */
   protected final void index(Buffer ids, Buffer tableIds, IndexPolicy policy) {
     tableCount = 0;
-    this.ids = HostDevice.segment(TypedMemory.of(ids));
-    this.longIds = ids.dtype() == DType.I64;
+    this.ids = ids == null ? null : HostDevice.segment(TypedMemory.of(ids));
+    this.longIds = ids != null && ids.dtype() == DType.I64;
     this.tableIds = tableIds == null ? null : HostDevice.segment(TypedMemory.of(tableIds));
     this.policy = policy;
   }
@@ -75,6 +79,9 @@ public abstract class IndexedTask extends RowTask {
 
   /** The id at a position. */
   protected final long id(long position) {
+    if (ids == null) {
+      return position;
+    }
     return longIds
         ? ids.get(JAVA_LONG, position * Long.BYTES)
         : ids.get(JAVA_INT, position * Integer.BYTES);

@@ -21,17 +21,19 @@ final class CudaEmbeddingBag implements EmbeddingBagKernel {
           QuernAbi.quern_embedding_bag$address(), QuernAbi.quern_embedding_bag$descriptor());
   private static final long TABLES = quern_embedding_bag_desc.tables$offset();
 
+  private final Operator operator;
   private final int ordinal;
   private final EmbeddingBag.Spec spec;
 
-  private CudaEmbeddingBag(int ordinal, EmbeddingBag.Spec spec) {
+  private CudaEmbeddingBag(Operator operator, int ordinal, EmbeddingBag.Spec spec) {
+    this.operator = operator;
     this.ordinal = ordinal;
     this.spec = spec;
   }
 
-  static EmbeddingBagKernel prepare(Device device, EmbeddingBag.Spec spec) {
+  static EmbeddingBagKernel prepare(Operator operator, Device device, EmbeddingBag.Spec spec) {
     PrimaryContext context = ((RuntimeDevice) device).context();
-    CudaEmbeddingBag kernel = new CudaEmbeddingBag(context.ordinal(), spec);
+    CudaEmbeddingBag kernel = new CudaEmbeddingBag(operator, context.ordinal(), spec);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_embedding_bag_desc.allocate(arena);
       kernel.describe(desc);
@@ -65,11 +67,15 @@ final class CudaEmbeddingBag implements EmbeddingBagKernel {
     RuntimeStream queue = (RuntimeStream) stream;
     MemorySegment desc = queue.descriptor();
     describe(desc);
-    quern_embedding_bag_desc.count(desc, operands.ids().shape().size());
+    quern_embedding_bag_desc.count(
+        desc,
+        operands.ids() == null
+            ? operands.tables().getFirst().shape().dim(0)
+            : operands.ids().shape().size());
     quern_embedding_bag_desc.bags(desc, operands.out().shape().dim(0));
     quern_embedding_bag_desc.out_stride(desc, Operand.stride(operands.out()));
     quern_embedding_bag_desc.fallback_stride(desc, fallbackStride(operands.fallback()));
-    quern_embedding_bag_desc.launch(desc, queue.nextLaunch(Operator.EMBEDDING_BAG));
+    quern_embedding_bag_desc.launch(desc, queue.nextLaunch(operator));
     for (int i = 0; i < operands.tables().size(); i++) {
       Operand.setTable(desc, TABLES, i, operands.tables().get(i));
     }

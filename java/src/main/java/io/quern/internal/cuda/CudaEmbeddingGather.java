@@ -21,17 +21,20 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
           QuernAbi.quern_embedding_gather$address(), QuernAbi.quern_embedding_gather$descriptor());
   private static final long TABLES = quern_embedding_gather_desc.tables$offset();
 
+  private final Operator operator;
   private final int ordinal;
   private final EmbeddingGather.Spec spec;
 
-  private CudaEmbeddingGather(int ordinal, EmbeddingGather.Spec spec) {
+  private CudaEmbeddingGather(Operator operator, int ordinal, EmbeddingGather.Spec spec) {
+    this.operator = operator;
     this.ordinal = ordinal;
     this.spec = spec;
   }
 
-  static EmbeddingGatherKernel prepare(Device device, EmbeddingGather.Spec spec) {
+  static EmbeddingGatherKernel prepare(
+      Operator operator, Device device, EmbeddingGather.Spec spec) {
     PrimaryContext context = ((RuntimeDevice) device).context();
-    CudaEmbeddingGather kernel = new CudaEmbeddingGather(context.ordinal(), spec);
+    CudaEmbeddingGather kernel = new CudaEmbeddingGather(operator, context.ordinal(), spec);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_embedding_gather_desc.allocate(arena);
       kernel.describe(desc);
@@ -68,7 +71,7 @@ final class CudaEmbeddingGather implements EmbeddingGatherKernel {
     describe(desc);
     quern_embedding_gather_desc.count(desc, ids.shape().size());
     quern_embedding_gather_desc.out_stride(desc, Operand.stride(out));
-    quern_embedding_gather_desc.launch(desc, queue.nextLaunch(Operator.EMBEDDING_GATHER));
+    quern_embedding_gather_desc.launch(desc, queue.nextLaunch(operator));
     for (int i = 0; i < tableCount; i++) {
       Operand.setTable(desc, TABLES, i, tables[i]);
     }

@@ -1,13 +1,14 @@
 package io.quern.internal.cuda;
 
 import io.quern.internal.kernel.KernelSet;
+import io.quern.internal.kernel.Operator;
 
 /** The CUDA kernels, each one downcall. */
 final class CudaKernels {
   private static final KernelSet ALL =
       new KernelSet(
-          CudaEmbeddingGather::prepare,
-          CudaEmbeddingBag::prepare,
+          (device, spec) -> CudaEmbeddingGather.prepare(Operator.EMBEDDING_GATHER, device, spec),
+          (device, spec) -> CudaEmbeddingBag.prepare(Operator.EMBEDDING_BAG, device, spec),
           CudaScatterRows::prepare,
           CudaKvCompaction::prepare,
           CudaTopK::prepare,
@@ -21,7 +22,13 @@ final class CudaKernels {
           CudaTreeVerify::prepare,
           CudaRejectionVerify::prepare,
           CudaSeededCoins::prepare,
-          CudaAdjacencyFill::prepare);
+          CudaAdjacencyFill::prepare,
+          (device, spec) -> CudaEmbeddingBag.prepare(Operator.SEGMENT_REDUCE, device, spec),
+          (device, spec) -> CudaEmbeddingGather.prepare(Operator.SEGMENT_BROADCAST, device, spec),
+          CudaSegmentMax::prepare,
+          CudaWindowPool::prepare,
+          CudaPonetSegments::prepare,
+          CudaPonetPooling::prepare);
 
   private CudaKernels() {}
 

@@ -6,7 +6,7 @@ import io.quern.op.EmbeddingBag;
 
 /** One back end's {@code EmbeddingBag}, prepared for a spec. Operands arrive checked and held. */
 public interface EmbeddingBagKernel {
-  /** Queues the work. */
+  /** Queues the work. Where there are no ids each position reads the row of its own number. */
   void run(QueueStream stream, EmbeddingBag.Operands operands);
 
   /** Chooses and loads whatever a spec may need. */

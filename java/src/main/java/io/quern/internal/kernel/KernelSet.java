@@ -19,6 +19,12 @@ package io.quern.internal.kernel;
  * @param rejectionVerify kernels of {@code RejectionVerify}
  * @param seededCoins kernels of {@code SeededCoins}
  * @param adjacencyFill kernels of {@code AdjacencyFill}
+ * @param segmentReduce kernels of {@code SegmentReduce}: those of {@code EmbeddingBag}, without ids
+ * @param segmentBroadcast kernels of {@code SegmentBroadcast}: those of {@code EmbeddingGather}
+ * @param segmentMax kernels of {@code SegmentMax}
+ * @param windowPool kernels of {@code WindowPool}
+ * @param ponetSegments kernels of {@code PonetSegments}
+ * @param ponetPooling kernels of {@code PonetPooling}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -36,4 +42,10 @@ public record KernelSet(
     TreeVerifyKernel.Factory treeVerify,
     RejectionVerifyKernel.Factory rejectionVerify,
     SeededCoinsKernel.Factory seededCoins,
-    AdjacencyFillKernel.Factory adjacencyFill) {}
+    AdjacencyFillKernel.Factory adjacencyFill,
+    EmbeddingBagKernel.Factory segmentReduce,
+    EmbeddingGatherKernel.Factory segmentBroadcast,
+    SegmentMaxKernel.Factory segmentMax,
+    WindowPoolKernel.Factory windowPool,
+    PonetSegmentsKernel.Factory ponetSegments,
+    PonetPoolingKernel.Factory ponetPooling) {}

@@ -17,7 +17,13 @@ public enum Operator {
   TREE_VERIFY("TreeVerify"),
   REJECTION_VERIFY("RejectionVerify"),
   SEEDED_COINS("SeededCoins"),
-  ADJACENCY_FILL("AdjacencyFill");
+  ADJACENCY_FILL("AdjacencyFill"),
+  SEGMENT_REDUCE("SegmentReduce"),
+  SEGMENT_BROADCAST("SegmentBroadcast"),
+  SEGMENT_MAX("SegmentMax"),
+  WINDOW_POOL("WindowPool"),
+  PONET_SEGMENTS("PonetSegments"),
+  PONET_POOLING("PonetPooling");
 
   private final String className;
 

@@ -5,6 +5,7 @@ import io.quern.internal.cpu.BagTask;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingBagKernel;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.Combine;
 import io.quern.op.EmbeddingBag;
 import java.lang.foreign.MemorySegment;
@@ -16,9 +17,11 @@ final class ScalarEmbeddingBag implements EmbeddingBagKernel {
   /** Consecutive positions of a bag whose rows are added in order before chunks are. */
   private static final long CHUNK = 64;
 
+  private final Operator operator;
   private final EmbeddingBag.Spec spec;
 
-  ScalarEmbeddingBag(EmbeddingBag.Spec spec) {
+  ScalarEmbeddingBag(Operator operator, EmbeddingBag.Spec spec) {
+    this.operator = operator;
     this.spec = spec;
   }
 
@@ -26,11 +29,11 @@ final class ScalarEmbeddingBag implements EmbeddingBagKernel {
   public void run(QueueStream stream, EmbeddingBag.Operands operands) {
     HostStream host = (HostStream) stream;
     Task task = host.task(Task.class, workers -> new Task());
-    task.bag(spec, operands);
+    task.bag(operator, spec, operands);
     task.from = spec.table();
     task.to = spec.out();
     long bags = operands.out().shape().dim(0);
-    long idsPerBag = operands.ids().shape().size() / Math.max(1, bags);
+    long idsPerBag = task.positions() / Math.max(1, bags);
     host.run(task, bags, (idsPerBag + 1) * spec.dim() * spec.table().byteSize());
   }
 

@@ -6,13 +6,16 @@ import io.quern.internal.cpu.GatherTask;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.EmbeddingGather;
 
 /** {@code out[i, :] = table[ids[i], :]}, element by element. */
 final class ScalarEmbeddingGather implements EmbeddingGatherKernel {
+  private final Operator operator;
   private final EmbeddingGather.Spec spec;
 
-  ScalarEmbeddingGather(EmbeddingGather.Spec spec) {
+  ScalarEmbeddingGather(Operator operator, EmbeddingGather.Spec spec) {
+    this.operator = operator;
     this.spec = spec;
   }
 
@@ -26,7 +29,7 @@ final class ScalarEmbeddingGather implements EmbeddingGatherKernel {
       Buffer out) {
     HostStream host = (HostStream) stream;
     Task task = host.task(Task.class, workers -> new Task());
-    task.gather(tables, tableCount, ids, tableIds, out, spec.policy());
+    task.gather(operator, tables, tableCount, ids, tableIds, out, spec.policy());
     task.from = spec.table();
     task.to = spec.out();
     host.run(task, ids.shape().size(), spec.dim() * Float.BYTES);

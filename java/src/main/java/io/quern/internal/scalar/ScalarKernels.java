@@ -1,8 +1,10 @@
 package io.quern.internal.scalar;
 
 import io.quern.internal.cpu.CoinTask;
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
+import io.quern.internal.kernel.Operator;
 
 /** The specification: plain loops, in canonical order. */
 public final class ScalarKernels {
@@ -11,8 +13,8 @@ public final class ScalarKernels {
   /** All of them. */
   public static KernelSet all() {
     return new KernelSet(
-        (device, spec) -> new ScalarEmbeddingGather(spec),
-        (device, spec) -> new ScalarEmbeddingBag(spec),
+        (device, spec) -> new ScalarEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
+        (device, spec) -> new ScalarEmbeddingBag(Operator.EMBEDDING_BAG, spec),
         (device, spec) -> new ScalarScatterRows(spec),
         (device, spec) -> new ScalarKvCompaction(spec),
         (device, spec) -> new ScalarTopK(spec),
@@ -26,6 +28,12 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTreeVerify(spec),
         (device, spec) -> new ScalarRejectionVerify(spec),
         (device, out) -> CoinTask::run,
-        (device, spec) -> new HostAdjacencyFill(spec));
+        (device, spec) -> new HostAdjacencyFill(spec),
+        (device, spec) -> new ScalarEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
+        (device, spec) -> new ScalarEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
+        (device, spec) -> new ScalarSegmentMax(spec),
+        (device, spec) -> new ScalarWindowPool(spec),
+        (device, spec) -> new HostPonetSegments(spec),
+        (device, spec) -> new ScalarPonetPooling(spec));
   }
 }

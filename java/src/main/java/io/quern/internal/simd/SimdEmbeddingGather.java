@@ -6,6 +6,7 @@ import io.quern.internal.cpu.GatherTask;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
+import io.quern.internal.kernel.Operator;
 import io.quern.op.EmbeddingGather;
 import java.lang.foreign.MemorySegment;
 
@@ -14,9 +15,11 @@ import java.lang.foreign.MemorySegment;
  * they are converted.
  */
 final class SimdEmbeddingGather implements EmbeddingGatherKernel {
+  private final Operator operator;
   private final EmbeddingGather.Spec spec;
 
-  SimdEmbeddingGather(EmbeddingGather.Spec spec) {
+  SimdEmbeddingGather(Operator operator, EmbeddingGather.Spec spec) {
+    this.operator = operator;
     this.spec = spec;
   }
 
@@ -41,7 +44,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
       convert.to = spec.out();
       task = convert;
     }
-    task.gather(tables, tableCount, ids, tableIds, out, spec.policy());
+    task.gather(operator, tables, tableCount, ids, tableIds, out, spec.policy());
     host.run(
         task,
         ids.shape().size(),

@@ -1,8 +1,10 @@
 package io.quern.internal.simd;
 
 import io.quern.internal.cpu.CoinTask;
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.HostAdjacencyFill;
 import io.quern.internal.kernel.KernelSet;
+import io.quern.internal.kernel.Operator;
 
 /** The Vector API twins. */
 public final class SimdKernels {
@@ -11,8 +13,8 @@ public final class SimdKernels {
   /** All of them. */
   public static KernelSet all() {
     return new KernelSet(
-        (device, spec) -> new SimdEmbeddingGather(spec),
-        (device, spec) -> new SimdEmbeddingBag(spec),
+        (device, spec) -> new SimdEmbeddingGather(Operator.EMBEDDING_GATHER, spec),
+        (device, spec) -> new SimdEmbeddingBag(Operator.EMBEDDING_BAG, spec),
         (device, spec) -> new SimdScatterRows(spec),
         (device, spec) -> new SimdKvCompaction(spec),
         (device, spec) -> new SimdTopK(spec),
@@ -26,6 +28,12 @@ public final class SimdKernels {
         (device, spec) -> new SimdTreeVerify(spec),
         (device, spec) -> new SimdRejectionVerify(spec),
         (device, out) -> CoinTask::run,
-        (device, spec) -> new HostAdjacencyFill(spec));
+        (device, spec) -> new HostAdjacencyFill(spec),
+        (device, spec) -> new SimdEmbeddingBag(Operator.SEGMENT_REDUCE, spec),
+        (device, spec) -> new SimdEmbeddingGather(Operator.SEGMENT_BROADCAST, spec),
+        (device, spec) -> new SimdSegmentMax(spec),
+        (device, spec) -> new SimdWindowPool(spec),
+        (device, spec) -> new HostPonetSegments(spec),
+        (device, spec) -> new SimdPonetPooling(spec));
   }
 }

@@ -33,11 +33,16 @@ final class TileReduce {
 
   /** {@code best[d]} = the greatest of itself and the rows' values, NaN if any is. */
   static void max(float[] rows, int n, float[] best, int dim) {
+    max(rows, 0, n, best, dim);
+  }
+
+  /** The same of rows from element {@code at} on, which may be behind {@code best} in its array. */
+  static void max(float[] rows, int at, int n, float[] best, int dim) {
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       FloatVector b = FloatVector.fromArray(Species.FLOAT, best, d);
       for (int k = 0; k < n; k++) {
-        FloatVector x = FloatVector.fromArray(Species.FLOAT, rows, k * dim + d);
+        FloatVector x = FloatVector.fromArray(Species.FLOAT, rows, at + k * dim + d);
         VectorMask<Float> better =
             x.compare(VectorOperators.GT, b).or(x.compare(VectorOperators.NE, x));
         b = b.blend(x, better);
@@ -46,7 +51,7 @@ final class TileReduce {
     }
     for (; d < dim; d++) {
       for (int k = 0; k < n; k++) {
-        best[d] = Math.max(best[d], rows[k * dim + d]);
+        best[d] = Math.max(best[d], rows[at + k * dim + d]);
       }
     }
   }

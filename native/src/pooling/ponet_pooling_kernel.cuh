@@ -1,0 +1,585 @@
+// ponet_pooling: global, segment and local pooling, fused, in one launch. Contract: quern/pooling.h.
+//
+// The work is a list of items: for every chunk of 64 tokens and slice of heads its share of the mean query,
+// then for every one its share of the softmax over keys and of the segment maxima, then for every one its
+// output rows. Blocks draw items in that order and never wait for one that was drawn later, so whoever waits
+// waits for blocks that run. Whoever finishes a sequence's last share combines the shares, in ascending
+// order.
+#ifndef QUERN_POOLING_PONET_POOLING_KERNEL_CUH_
+#define QUERN_POOLING_PONET_POOLING_KERNEL_CUH_
+
+#include "pooling/pooled_rows.cuh"
+#include "quern/pooling.h"
+
+namespace quern {
+
+constexpr int64_t kPonetChunk = 64;
+constexpr int kPonetThreads = 128;
+constexpr int kPonetSliceColumns = 512;  // about; a slice has whole heads
+constexpr float kPonetFill = -10000.0f;  // padding, and locally special tokens, in a maximum
+
+// What an item waits for and what it counts, per sequence and slice.
+struct PonetProgress {
+  unsigned int queries;  // chunks whose share of the mean query is there
+  unsigned int keys;     // chunks whose share of the softmax and of the maxima is there
+  unsigned int query_ready;
+  unsigned int value_ready;
+};
+
+// Where things are in the workspace. A sequence's chunk c is in place offsets[s] / 64 + s + c, so that no two
+// chunks share one.
+struct PonetWorkspace {
+  unsigned int* ticket;       // zero at first, like progress, which follows it
+  PonetProgress* progress;    // [sequences, slices]
+  float* query_sums;          // [places, columns]
+  float* queries;             // [sequences, columns]: the mean query
+  float* maxima;              // [places, heads]
+  float* sums;                // [places, heads]
+  float* value_sums;          // [places, columns]
+  float* values;              // [sequences, columns]: v
+  float* max;                 // [sequences, heads]
+  float* sum;                 // [sequences, heads]
+  unsigned int* segment_max;  // [tokens, columns]: the keys of segment i of a sequence are at its token i
+};
+
+// Strides in bytes.
+struct PonetArguments {
+  Sequences sequences;
+  PonetWorkspace workspace;
+  const char* q;
+  const char* k;
+  const char* o;
+  const char* local;
+  const char* segment;
+  const int32_t* segment_ids;
+  const uint8_t* valid;
+  const uint8_t* special;
+  char* out;
+  float* probabilities;
+  quern_error_record* errors;
+  int64_t launch;
+  int64_t q_stride;
+  int64_t k_stride;
+  int64_t o_stride;
+  int64_t local_stride;
+  int64_t segment_stride;
+  int64_t out_stride;
+  int64_t places;
+  int64_t columns;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t slice_heads;
+  int32_t slices;
+  int32_t reach;  // window / 2
+  int32_t flavour;
+  int32_t out_dtype;
+  float scale;
+
+  __device__ bool is_valid(int64_t token) const { return valid == nullptr || __ldg(valid + token) != 0; }
+  __device__ bool is_special(int64_t token) const {
+    return special != nullptr && __ldg(special + token) != 0;
+  }
+};
+
+// One chunk of a sequence and one slice of its heads.
+struct PonetItem {
+  int64_t sequence;
+  int64_t begin;   // the sequence's first token
+  int64_t length;  // of the sequence
+  int64_t chunk;
+  int64_t chunks;  // of the sequence
+  int64_t first;   // token
+  int tokens;      // of the chunk
+  int slice;
+  int first_head;
+  int heads;
+
+  __device__ int64_t place(int64_t of_chunk) const { return begin / kPonetChunk + sequence + of_chunk; }
+};
+
+// The item of a place and slice; without tokens if no chunk is there. The last sequence that begins at or
+// before the place is searched for.
+inline __device__ PonetItem ponet_item(const PonetArguments& arguments, int64_t place, int slice) {
+  const Sequences& sequences = arguments.sequences;
+  int64_t low = 0;
+  int64_t high = sequences.count - 1;
+  while (low < high) {
+    const int64_t middle = (low + high + 1) / 2;
+    if (sequences.begin(middle) / kPonetChunk + middle <= place) {
+      low = middle;
+    } else {
+      high = middle - 1;
+    }
+  }
+  PonetItem item;
+  item.sequence = low;
+  item.begin = sequences.begin(low);
+  item.length = sequences.begin(low + 1) - item.begin;
+  item.chunk = place - item.begin / kPonetChunk - low;
+  item.chunks = (item.length + kPonetChunk - 1) / kPonetChunk;
+  item.first = item.begin + item.chunk * kPonetChunk;
+  const int64_t left = item.length - item.chunk * kPonetChunk;
+  item.tokens = item.chunk < 0 || left < 0 ? 0 : static_cast<int>(min(kPonetChunk, left));
+  item.slice = slice;
+  item.first_head = slice * arguments.slice_heads;
+  item.heads = min(arguments.slice_heads, arguments.heads - item.first_head);
+  return item;
+}
+
+inline __device__ PonetProgress* progress_of(const PonetArguments& arguments, const PonetItem& item) {
+  return arguments.workspace.progress + item.sequence * arguments.slices + item.slice;
+}
+
+// Makes what the block has written visible, and counts it; true for the block that was the last of `all`.
+inline __device__ bool block_is_last(unsigned int* counter, int64_t all, int* shared) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    *shared = atomicAdd(counter, 1u) + 1u == static_cast<unsigned int>(all);
+  }
+  __syncthreads();
+  __threadfence();
+  return *shared != 0;
+}
+
+inline __device__ void block_announce(unsigned int* flag) {
+  __threadfence();
+  __syncthreads();
+  if (threadIdx.x == 0) {
+    atomicExch(flag, 1u);
+  }
+}
+
+inline __device__ void block_await(unsigned int* flag) {
+  if (threadIdx.x == 0) {
+    while (atomicAdd(flag, 0u) == 0u) {
+      __nanosleep(64);
+    }
+  }
+  __syncthreads();
+  __threadfence();
+}
+
+// Whether a token's segment id is usable; it is in *id then.
+inline __device__ bool segment_of(const PonetArguments& arguments, const PonetItem& item, int64_t token,
+                                  int64_t* id) {
+  *id = __ldg(arguments.segment_ids + token);
+  return *id >= 0 && *id < item.length;
+}
+
+// The sequence's valid tokens. By a whole block.
+inline __device__ int64_t count_valid(const PonetArguments& arguments, const PonetItem& item) {
+  if (arguments.valid == nullptr) {
+    return item.length;
+  }
+  int64_t total = 0;
+  for (int64_t first = 0; first < item.length; first += kPonetThreads) {
+    const int64_t t = first + threadIdx.x;
+    total += __syncthreads_count(t < item.length && arguments.is_valid(item.begin + t));
+  }
+  return total;
+}
+
+// The chunk's share of the mean query. It also makes the keys of the segments that begin here ready.
+template <typename Element, int N>
+__device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& item, int* shared) {
+  constexpr int kRows = 8;
+  const int head_packets = arguments.head_dim / N;
+  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const PonetWorkspace& workspace = arguments.workspace;
+  float* shares = workspace.query_sums + item.place(item.chunk) * arguments.columns + first_column;
+  for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const char* column = arguments.q + item.first * arguments.q_stride +
+                         (first_column / N + packet) * Packet<Element, N>::kBytes;
+    float sums[N] = {};
+#pragma unroll 1
+    for (int first = 0; first < item.tokens; first += kRows) {
+      Packet<Element, N> rows[kRows];
+#pragma unroll
+      for (int u = 0; u < kRows; ++u) {
+        const int t = first + u;
+        rows[u] = t < item.tokens && arguments.is_valid(item.first + t)
+                      ? Packet<Element, N>::load(column + t * arguments.q_stride)
+                      : Packet<Element, N>::zeros();  // adding +0 changes no sum that began with +0
+      }
+#pragma unroll
+      for (int u = 0; u < kRows; ++u) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          sums[i] = __fadd_rn(sums[i], rows[u].widened(i));
+        }
+      }
+    }
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      shares[packet * N + i] = sums[i];
+    }
+  }
+  int64_t before = -1;
+  for (int t = 0; t < item.tokens; ++t) {
+    int64_t id;
+    if (segment_of(arguments, item, item.first + t, &id)) {
+      if (id != before) {
+        unsigned int* keys = workspace.segment_max + (item.begin + id) * arguments.columns + first_column;
+        for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
+          atomicExch(keys + c, kNoKey);  // chunks with tokens of one segment do it alike
+        }
+      }
+      before = id;
+    }
+  }
+  PonetProgress* progress = progress_of(arguments, item);
+  if (!block_is_last(&progress->queries, item.chunks, shared)) {
+    return;
+  }
+  const float valid = __ll2float_rn(count_valid(arguments, item));
+  for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
+    const float* share = workspace.query_sums + item.place(0) * arguments.columns + first_column + c;
+    float total = 0.0f;
+    for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
+      total = __fadd_rn(total, __ldcg(share + chunk * arguments.columns));
+    }
+    workspace.queries[item.sequence * arguments.columns + first_column + c] = __fdiv_rn(total, valid);
+  }
+  block_announce(&progress->query_ready);
+}
+
+// A row in shared memory.
+struct SharedRow {
+  const float* data;
+
+  __device__ float operator()(int64_t i) const { return data[i]; }
+  __device__ float4 four(int64_t i) const {
+    return make_float4(data[i], data[i + 1], data[i + 2], data[i + 3]);
+  }
+};
+
+// The chunk's softmax, by a warp a head: scores become weights; maximum and sum are stored.
+inline __device__ void ponet_weights(const PonetArguments& arguments, const PonetItem& item, float* scores) {
+  const int lane = static_cast<int>(threadIdx.x) & 31;
+  for (int h = static_cast<int>(threadIdx.x) / 32; h < item.heads; h += kPonetThreads / 32) {
+    float* of_head = scores + h * kPonetChunk;
+    const float low = of_head[lane];
+    const float high = of_head[lane + 32];
+    float max = canonical_max(low, high);
+    for (int distance = 16; distance > 0; distance /= 2) {
+      max = canonical_max(max, __shfl_xor_sync(0xffffffffu, max, distance));
+    }
+    max = max == 0.0f ? 0.0f : max;
+    const bool skipped = max == -INFINITY;
+    const auto weight = [&](float score, int at) {
+      const bool counts = !skipped && at < item.tokens && arguments.is_valid(item.first + at);
+      return counts ? canonical_exp(__fsub_rn(score, max)) : 0.0f;
+    };
+    const float low_weight = weight(low, lane);
+    const float high_weight = weight(high, lane + 32);
+    of_head[lane] = low_weight;
+    of_head[lane + 32] = high_weight;
+    float sum = __fadd_rn(low_weight, high_weight);
+    for (unsigned int distance = 16; distance > 0; distance /= 2) {
+      sum = __fadd_rn(sum, __shfl_down_sync(0xffffffffu, sum, distance));
+    }
+    if (lane == 0) {
+      const int64_t at = item.place(item.chunk) * arguments.heads + item.first_head + h;
+      arguments.workspace.maxima[at] = max;
+      arguments.workspace.sums[at] = sum;
+    }
+  }
+}
+
+// Merges the chunks' states of the softmax in ascending order, a column a thread.
+inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& item) {
+  const PonetWorkspace& workspace = arguments.workspace;
+  const int64_t place = item.place(0);
+  for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
+    const int64_t head = item.first_head + c / arguments.head_dim;
+    const int64_t column = static_cast<int64_t>(item.first_head) * arguments.head_dim + c;
+    float max = -INFINITY;
+    float sum = 0.0f;
+    float value = 0.0f;
+    bool first = true;
+    for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
+      const float chunk_max = __ldcg(workspace.maxima + (place + chunk) * arguments.heads + head);
+      if (chunk_max == -INFINITY) {
+        continue;
+      }
+      const float chunk_sum = __ldcg(workspace.sums + (place + chunk) * arguments.heads + head);
+      const float chunk_value = __ldcg(workspace.value_sums + (place + chunk) * arguments.columns + column);
+      if (first) {
+        max = chunk_max;
+        sum = chunk_sum;
+        value = chunk_value;
+        first = false;
+        continue;
+      }
+      const float greater = canonical_max(max, chunk_max);
+      const float merged = greater == 0.0f ? 0.0f : greater;
+      const float a = canonical_exp(__fsub_rn(max, merged));
+      const float b = canonical_exp(__fsub_rn(chunk_max, merged));
+      max = merged;
+      sum = __fmaf_rn(chunk_sum, b, __fmul_rn(sum, a));
+      value = __fmaf_rn(chunk_value, b, __fmul_rn(value, a));
+    }
+    workspace.values[item.sequence * arguments.columns + column] = __fdiv_rn(value, sum);
+    if (c % arguments.head_dim == 0) {
+      workspace.max[item.sequence * arguments.heads + head] = max;
+      workspace.sum[item.sequence * arguments.heads + head] = sum;
+    }
+  }
+}
+
+// The chunk's shares of the softmax over keys and of the segment maxima.
+template <typename Element, int N>
+__device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& item, float* query,
+                           float* scores, int* shared) {
+  constexpr int kRows = 4;
+  const int head_packets = arguments.head_dim / N;
+  const int columns = item.heads * arguments.head_dim;
+  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const PonetWorkspace& workspace = arguments.workspace;
+  PonetProgress* progress = progress_of(arguments, item);
+  block_await(&progress->query_ready);
+  for (int c = threadIdx.x; c < columns; c += kPonetThreads) {
+    query[c] = __ldcg(workspace.queries + item.sequence * arguments.columns + first_column + c);
+  }
+  __syncthreads();
+
+  // Half a warp a score. The halves of a warp differ in what they do, so each names its own lanes.
+  const int half = static_cast<int>(threadIdx.x) / kRowLanes;
+  const bool leads = threadIdx.x % kRowLanes == 0;
+  for (int at = half; at < kPonetChunk * item.heads; at += kPonetThreads / kRowLanes) {
+    const int t = at / item.heads;
+    const int h = at - t * item.heads;
+    float score = -INFINITY;
+    const bool there = t < item.tokens;
+    if (there && arguments.is_valid(item.first + t)) {
+      const StoredRow<Element> key = {
+          arguments.k + (item.first + t) * arguments.k_stride +
+              (first_column + static_cast<int64_t>(h) * arguments.head_dim) * Packet<Element, 1>::kBytes,
+          N > 1};
+      const DotOf<StoredRow<Element>, SharedRow> dot = {key, {query + h * arguments.head_dim}};
+      score = __fmul_rn(half_warp_reduce(dot, arguments.head_dim), arguments.scale);
+    }
+    if (leads) {
+      scores[h * kPonetChunk + t] = score;
+      if (there && arguments.probabilities != nullptr) {
+        arguments.probabilities[(item.first + t) * arguments.heads + item.first_head + h] = score;
+      }
+    }
+  }
+  __syncthreads();
+  ponet_weights(arguments, item, scores);
+  __syncthreads();
+
+  for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const int64_t skip = (first_column / N + packet) * Packet<Element, N>::kBytes;
+    const float* weights = scores + packet / head_packets * kPonetChunk;
+    const char* keys = arguments.k + item.first * arguments.k_stride + skip;
+    float values[N] = {};
+#pragma unroll 1
+    for (int first = 0; first < item.tokens; first += kRows) {
+      Packet<Element, N> rows[kRows];
+      bool counts[kRows];
+#pragma unroll
+      for (int u = 0; u < kRows; ++u) {
+        const int t = first + u;
+        counts[u] = t < item.tokens && arguments.is_valid(item.first + t);
+        rows[u] =
+            counts[u] ? Packet<Element, N>::load(keys + t * arguments.k_stride) : Packet<Element, N>::zeros();
+      }
+#pragma unroll
+      for (int u = 0; u < kRows; ++u) {
+        if (counts[u]) {
+#pragma unroll
+          for (int i = 0; i < N; ++i) {
+            values[i] = __fmaf_rn(weights[first + u], rows[u].widened(i), values[i]);
+          }
+        }
+      }
+    }
+    float* shares =
+        workspace.value_sums + item.place(item.chunk) * arguments.columns + first_column + packet * N;
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      shares[i] = values[i];
+    }
+
+    // Runs of one segment cost one round of atomics.
+    const char* column = arguments.segment + item.first * arguments.segment_stride + skip;
+    float best[N] = {};
+    int64_t open = -1;
+    const auto raise = [&] {
+      unsigned int* raised =
+          workspace.segment_max + (item.begin + open) * arguments.columns + first_column + packet * N;
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        atomicMax(raised + i, max_key(best[i]));
+      }
+    };
+    for (int t = 0; t < item.tokens; ++t) {
+      int64_t id;
+      if (!segment_of(arguments, item, item.first + t, &id)) {
+        continue;
+      }
+      if (id != open) {
+        if (open >= 0) {
+          raise();
+        }
+        open = id;
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = -INFINITY;
+        }
+      }
+      if (arguments.is_valid(item.first + t)) {
+        const Packet<Element, N> row = Packet<Element, N>::load(column + t * arguments.segment_stride);
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = canonical_max(best[i], row.widened(i));
+        }
+      } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = canonical_max(best[i], kPonetFill);
+        }
+      }
+    }
+    if (open >= 0) {
+      raise();
+    }
+  }
+  if (block_is_last(&progress->keys, item.chunks, shared)) {
+    ponet_merge(arguments, item);
+    block_announce(&progress->value_ready);
+  }
+}
+
+// The chunk's output rows, and its probabilities.
+template <typename Element, int N>
+__device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& item) {
+  const int head_packets = arguments.head_dim / N;
+  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const PonetWorkspace& workspace = arguments.workspace;
+  block_await(&progress_of(arguments, item)->value_ready);
+  for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const int64_t in_row = first_column / N + packet;
+    const int64_t skip = in_row * Packet<Element, N>::kBytes;
+    float v[N];
+    float lift[N] = {};
+#pragma unroll
+    for (int i = 0; i < N; ++i) {
+      v[i] = __ldcg(workspace.values + item.sequence * arguments.columns + first_column + packet * N + i);
+    }
+    int64_t open = -1;  // the segment of lift
+    for (int64_t token = item.first; token < item.first + item.tokens; ++token) {
+      char* row = arguments.out + token * arguments.out_stride;
+      int64_t id;
+      const bool has_segment = segment_of(arguments, item, token, &id);
+      float values[N] = {};
+      if (!has_segment || !arguments.is_valid(token)) {
+        if (!has_segment && arguments.is_valid(token) && in_row == 0) {
+          record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, token, id, item.length);
+        }
+        store_packet(arguments.out_dtype, row, in_row, values);
+        continue;
+      }
+      const Packet<Element, N> o = Packet<Element, N>::load(arguments.o + token * arguments.o_stride + skip);
+      if (arguments.is_special(token)) {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          values[i] = __fmaf_rn(__fadd_rn(v[i], 0.0f), o.widened(i), 0.0f);
+        }
+        store_packet(arguments.out_dtype, row, in_row, values);
+        continue;
+      }
+      if (id != open) {
+        open = id;
+        const unsigned int* keys =
+            workspace.segment_max + (item.begin + id) * arguments.columns + first_column + packet * N;
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          lift[i] = __fadd_rn(v[i], max_of_key(__ldcg(keys + i)));
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        values[i] = -INFINITY;
+      }
+      const int64_t from = max(item.begin, token - arguments.reach);
+      const int64_t to = min(item.begin + item.length - 1, token + arguments.reach);
+      for (int64_t j = from; j <= to; ++j) {
+        if (arguments.is_valid(j) && !arguments.is_special(j)) {
+          const Packet<Element, N> local =
+              Packet<Element, N>::load(arguments.local + j * arguments.local_stride + skip);
+#pragma unroll
+          for (int i = 0; i < N; ++i) {
+            values[i] = canonical_max(values[i], local.widened(i));
+          }
+        } else {
+#pragma unroll
+          for (int i = 0; i < N; ++i) {
+            values[i] = canonical_max(values[i], kPonetFill);
+          }
+        }
+      }
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        values[i] = __fmaf_rn(lift[i], o.widened(i), values[i] == 0.0f ? 0.0f : values[i]);
+      }
+      store_packet(arguments.out_dtype, row, in_row, values);
+    }
+  }
+  if (arguments.probabilities == nullptr) {
+    return;
+  }
+  const int64_t valid = count_valid(arguments, item);
+  for (int at = threadIdx.x; at < item.tokens * item.heads; at += kPonetThreads) {
+    const int64_t token = item.first + at / item.heads;
+    const int64_t head = item.first_head + at % item.heads;
+    float* p = arguments.probabilities + token * arguments.heads + head;
+    if (valid == 0) {
+      *p = arguments.flavour == QUERN_PONET_LRA ? __fdiv_rn(1.0f, __ll2float_rn(item.length)) : NAN;
+    } else if (!arguments.is_valid(token)) {
+      *p = 0.0f;
+    } else {
+      const float max = __ldcg(workspace.max + item.sequence * arguments.heads + head);
+      const float sum = __ldcg(workspace.sum + item.sequence * arguments.heads + head);
+      *p = __fdiv_rn(canonical_exp(__fsub_rn(__ldcg(p), max)), sum);
+    }
+  }
+}
+
+template <typename Element, int N>
+__global__ void __launch_bounds__(kPonetThreads, 4)
+    ponet_pooling_kernel(const __grid_constant__ PonetArguments arguments) {
+  float* query = dynamic_shared<float>();                              // [columns of a slice]
+  float* scores = query + arguments.slice_heads * arguments.head_dim;  // [heads of a slice, 64]
+  QUERN_SHARED(int[1], last);
+  QUERN_SHARED(int64_t[1], drawn);
+  if (arguments.sequences.block_refuses(arguments.errors, arguments.launch, blockIdx.x == 0)) {
+    return;
+  }
+  if (threadIdx.x == 0) {
+    drawn[0] = atomicAdd(arguments.workspace.ticket, 1u);
+  }
+  __syncthreads();
+  const int64_t phase_items = arguments.places * arguments.slices;
+  const int64_t phase = drawn[0] / phase_items;
+  const int64_t in_phase = drawn[0] - phase * phase_items;
+  const int64_t place = in_phase / arguments.slices;
+  const PonetItem item = ponet_item(arguments, place, static_cast<int>(in_phase - place * arguments.slices));
+  if (item.tokens == 0) {
+    return;
+  }
+  if (phase == 0) {
+    ponet_queries<Element, N>(arguments, item, last);
+  } else if (phase == 1) {
+    ponet_keys<Element, N>(arguments, item, query, scores, last);
+  } else {
+    ponet_fuse<Element, N>(arguments, item);
+  }
+}
+
+}  // namespace quern
+
+#endif  // QUERN_POOLING_PONET_POOLING_KERNEL_CUH_
