@@ -721,8 +721,7 @@ public final class TreeVerifyCases {
                 "status",
                 answer),
             device ->
-                misuse(
-                    device, TreeVerify.Spec.greedy(VerifyRule.GREEDY_PATH, DType.F32, 7, 5))),
+                misuse(device, TreeVerify.Spec.greedy(VerifyRule.GREEDY_PATH, DType.F32, 7, 5))),
         new MisuseCall(
             "verify ids",
             "TreeVerify",
