@@ -762,7 +762,6 @@ void test_refusals() {
     c.desc.empty = QUERN_EMPTY_FALLBACK, c.desc.fallback_stride = 3, c.fallback = good;
   });
   refuses_bag("null offsets", QUERN_INVALID_ARGUMENT, [](B& c) { c.offsets = nullptr; });
-  refuses_bag("null ids", QUERN_INVALID_ARGUMENT, [](B& c) { c.ids = nullptr; });
   refuses_bag("null out", QUERN_INVALID_ARGUMENT, [](B& c) { c.out = nullptr; });
   refuses_bag("null record", QUERN_INVALID_ARGUMENT, [](B& c) { c.errors = nullptr; });
   refuses_bag("null fallback", QUERN_INVALID_ARGUMENT, [](B& c) { c.desc.empty = QUERN_EMPTY_FALLBACK; });

@@ -70,6 +70,7 @@ quern_status quern_pack_bits(const quern_pack_bits_desc* desc, int32_t device, c
   arguments.count = desc->count;
   arguments.segments = desc->segments;
   arguments.bytes = desc->bytes;
+  arguments.block_elements = kMostTreeThreads;
   arguments.wide = desc->offset_dtype == QUERN_I64;
   arguments.big = desc->order == QUERN_BITS_BIG;
   const int64_t segments = std::max<int64_t>(desc->segments, 1);

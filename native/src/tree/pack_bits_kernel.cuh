@@ -16,8 +16,9 @@ struct PackBitsArguments {
   int64_t count;
   int64_t segments;
   int64_t bytes;
-  int32_t wide;  // 1: offsets are I64
-  int32_t big;   // 1: the highest bit of a byte is first
+  int64_t block_elements;  // that a block takes in one step: its threads
+  int32_t wide;            // 1: offsets are I64
+  int32_t big;             // 1: the highest bit of a byte is first
 };
 
 // Elements of a segment, -1 where its offsets are bad.
@@ -31,7 +32,6 @@ inline __device__ int64_t segment_elements(const PackBitsArguments& arguments, i
 __global__ void __launch_bounds__(kMostTreeThreads, 2)
     pack_bits_kernel(const __grid_constant__ PackBitsArguments arguments) {
   const int lane = static_cast<int>(threadIdx.x) % kWarpSize;
-  const int64_t warps = blockDim.x / kWarpSize;
   const bool speaks = blockIdx.y == 0 && threadIdx.x == 0;
   if (speaks && arguments.segments == 0) {
     arguments.out_offsets[0] = 0;
@@ -48,9 +48,9 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
     const bool fits = end <= arguments.bytes;
     const uint8_t* x =
         elements == 0 ? nullptr : arguments.x + load_index(arguments.offsets, arguments.wide, s);
-    const int64_t step = static_cast<int64_t>(gridDim.y) * warps * kWarpSize;
-    for (int64_t from = (static_cast<int64_t>(blockIdx.y) * warps + threadIdx.x / kWarpSize) * kWarpSize;
-         fits && from < elements; from += step) {
+    const int64_t step = gridDim.y * arguments.block_elements;
+    for (int64_t from = blockIdx.y * arguments.block_elements + (threadIdx.x - lane); fits && from < elements;
+         from += step) {
       const unsigned int ones =
           __ballot_sync(0xffffffffu, from + lane < elements && __ldg(x + from + lane) != 0);
       const unsigned int word = arguments.big ? __brev(ones) : ones;

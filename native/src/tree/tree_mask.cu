@@ -171,6 +171,8 @@ quern_status quern_tree_mask(const quern_tree_mask_desc* desc, int32_t device, c
   arguments.visible = visible_bits(desc->format, desc->dtype);
   arguments.hidden = hidden_bits(desc->format, desc->dtype);
   arguments.prefix_dtype = desc->prefix_dtype;
+  arguments.block_threads = kMostTreeThreads;
+  arguments.block_warps = kMostTreeThreads / kWarpSize;
   const int64_t requests = std::max<int64_t>(desc->requests, 1);
   const int64_t rows = flat ? 1 : desc->nodes / requests + 1;
   const int64_t columns = flat ? desc->columns / requests : desc->columns;

@@ -19,8 +19,10 @@ struct TreeMaskArguments {
   int32_t* status;
   int64_t requests;
   int64_t nodes;
-  int64_t columns;   // of a row, in elements; PACKED and FLAT: all
-  int64_t stride;    // in elements
+  int64_t columns;        // of a row, in elements; PACKED and FLAT: all
+  int64_t stride;         // in elements
+  int64_t block_threads;  // and warps, in 64 bits, as their products with block numbers have to be
+  int64_t block_warps;
   uint64_t visible;  // the bits of an element
   uint64_t hidden;
   int32_t prefix_dtype;
@@ -119,7 +121,6 @@ template <typename T>
 __global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_mask_rows_kernel(const __grid_constant__ TreeMaskArguments arguments) {
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
   for (int64_t b = blockIdx.x; b < arguments.requests; b += gridDim.x) {
     MaskRequest request = open_mask_request(arguments, b);
     const bool prefix_is_bad = !is_prefix(request.prefix);
@@ -127,8 +128,8 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
     request.status =
         worse(request.status, !prefix_is_bad && request.prefix + request.nodes.count > arguments.columns,
               QUERN_TREE_CAPACITY);
-    for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < request.nodes.count;
-         i += static_cast<int64_t>(gridDim.y) * warps) {
+    for (int64_t i = blockIdx.y * arguments.block_warps + warp; i < request.nodes.count;
+         i += gridDim.y * arguments.block_warps) {
       T* row = reinterpret_cast<T*>(arguments.out) + (request.nodes.first + i) * arguments.stride;
       write_row(arguments, request, static_cast<int>(i), row, arguments.columns);
     }
@@ -194,7 +195,7 @@ inline __device__ uint32_t packed_byte(const MaskRequest& request, int64_t row, 
 }
 
 // Bytes [begin, begin + bytes) of out: 16 at a time where they are aligned so far.
-inline __device__ void write_packed(const MaskRequest& request, char* out, int64_t bytes) {
+inline __device__ void write_packed(const MaskRequest& request, char* out, int64_t bytes, int64_t threads) {
   const bool good = request.status == QUERN_TREE_OK;
   const int64_t width = good ? request.prefix + request.nodes.count : 1;
   int64_t head = static_cast<int64_t>((16 - reinterpret_cast<uintptr_t>(out) % 16) % 16);
@@ -202,8 +203,7 @@ inline __device__ void write_packed(const MaskRequest& request, char* out, int64
   const int64_t packets = (bytes - head) / 16;
   const int64_t tail = head + packets * 16;
   const int64_t units = head + packets + (bytes - tail);
-  for (int64_t u = static_cast<int64_t>(blockIdx.y) * blockDim.x + threadIdx.x; u < units;
-       u += static_cast<int64_t>(gridDim.y) * blockDim.x) {
+  for (int64_t u = blockIdx.y * threads + threadIdx.x; u < units; u += gridDim.y * threads) {
     const bool wide = u >= head && u < head + packets;
     const int64_t at = u < head ? u : wide ? head + (u - head) * 16 : tail + (u - head - packets);
     int64_t row = at * 8 / width;
@@ -236,7 +236,6 @@ template <bool PACKED>
 __global__ void __launch_bounds__(kMostTreeThreads, 2)
     tree_mask_flat_kernel(const __grid_constant__ TreeMaskArguments arguments) {
   const int warp = static_cast<int>(threadIdx.x) / kWarpSize;
-  const int warps = static_cast<int>(blockDim.x) / kWarpSize;
   const bool speaks = blockIdx.y == 0 && threadIdx.x == 0;
   if (arguments.requests == 0) {
     if (speaks) {
@@ -253,14 +252,14 @@ __global__ void __launch_bounds__(kMostTreeThreads, 2)
     request.status = worse(request.status, !is_prefix(request.prefix), QUERN_TREE_PREFIX);
     request.status = worse(request.status, size > 0 && !fits, QUERN_TREE_CAPACITY);
     if (fits && PACKED) {
-      write_packed(request, arguments.out + begin, size);
+      write_packed(request, arguments.out + begin, size, arguments.block_threads);
     } else if (fits && size > 0) {
       // The offsets may be bad only beside others': the request then has room, but no rows of its own.
       const int64_t rows =
           __ldg(arguments.offsets + b + 1) - static_cast<int64_t>(__ldg(arguments.offsets + b));
       const int64_t columns = size / rows;
-      for (int64_t i = static_cast<int64_t>(blockIdx.y) * warps + warp; i < rows;
-           i += static_cast<int64_t>(gridDim.y) * warps) {
+      for (int64_t i = blockIdx.y * arguments.block_warps + warp; i < rows;
+           i += gridDim.y * arguments.block_warps) {
         write_row(arguments, request, static_cast<int>(i),
                   reinterpret_cast<uint8_t*>(arguments.out) + begin + i * columns, columns);
       }

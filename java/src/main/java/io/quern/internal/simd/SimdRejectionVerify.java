@@ -140,7 +140,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     for (; i <= n - LANES; i += LANES) {
       FloatVector v = FloatVector.fromArray(Species.FLOAT, x, i);
       FloatVector.zero(Species.FLOAT)
-          .blend(v, v.compare(VectorOperators.GT, 0))
+          .blend(v, v.compare(VectorOperators.GT, 0f))
           .intoArray(into, at + i);
     }
     for (; i < n; i++) {
@@ -156,7 +156,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
       FloatVector exponent = v.sub(max).mul(inverse);
       VectorMask<Float> nan = exponent.compare(VectorOperators.NE, exponent);
       VectorMask<Float> top = v.compare(VectorOperators.EQ, max);
-      VectorMath.exp(exponent).blend(0, nan).blend(1, top).intoArray(into, at + i);
+      VectorMath.exp(exponent).blend(0f, nan).blend(1f, top).intoArray(into, at + i);
     }
     for (; i < n; i++) {
       float exponent = (x[i] - max) * inverse;
@@ -197,7 +197,9 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
               .fma(
                   FloatVector.broadcast(Species.FLOAT, -c),
                   FloatVector.fromArray(Species.FLOAT, p, at + i).mul(a));
-      FloatVector.zero(Species.FLOAT).blend(r, r.compare(VectorOperators.GT, 0)).intoArray(into, i);
+      FloatVector.zero(Species.FLOAT)
+          .blend(r, r.compare(VectorOperators.GT, 0f))
+          .intoArray(into, i);
     }
     for (; i < n; i++) {
       float r = Math.fma(-c, q[at + i], a * p[at + i]);
@@ -209,7 +211,9 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     int i = 0;
     for (; i <= n - LANES; i += LANES) {
       FloatVector r = FloatVector.fromArray(Species.FLOAT, p, at + i).mul(a);
-      FloatVector.zero(Species.FLOAT).blend(r, r.compare(VectorOperators.GT, 0)).intoArray(into, i);
+      FloatVector.zero(Species.FLOAT)
+          .blend(r, r.compare(VectorOperators.GT, 0f))
+          .intoArray(into, i);
     }
     for (; i < n; i++) {
       float r = a * p[at + i];
