@@ -1,8 +1,8 @@
 package io.quern.internal.simd;
 
 import io.quern.internal.cpu.CoinTask;
-import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.HostAdjacencyFill;
+import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
