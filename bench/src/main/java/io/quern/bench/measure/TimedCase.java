@@ -49,9 +49,6 @@ public record TimedCase(
     TopologyWorkload.cases().forEach(all::add); // tree_topology
     VerifyWorkload.cases().forEach(all::add); // tree_verify
     TopKWorkload.cases().forEach(all::add); // top_k
-    ScatterWorkload.cases().forEach(all::add); // scatter_rows
-    CompactionWorkload.cases().forEach(all::add); // kv_compaction
-    TopologyWorkload.cases().forEach(all::add); // tree_topology
     PonetWorkload.cases().forEach(all::add); // ponet_pooling
     return all;
   }
