@@ -253,8 +253,8 @@ __device__ void store_valueless(const EmbeddingBagArguments<TABLES>& arguments, 
 template <int TABLES>
 __device__ void report_bad_id(const EmbeddingBagArguments<TABLES>& arguments, const Bag& bag,
                               int64_t position) {
-  record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, position,
-                  id_at(arguments, position), bag.rows);
+  record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, position, id_at(arguments, position),
+                  bag.rows);
 }
 
 // Divides where a mean is asked for, and stores.

@@ -90,16 +90,16 @@ struct PonetItem {
   int64_t chunks;  // of the sequence
   int64_t first;   // token
   int tokens;      // of the chunk
-  int slice;
-  int first_head;
-  int heads;
+  int heads;       // of the slice
+  int64_t slice;
+  int64_t first_head;
 
   __device__ int64_t place(int64_t of_chunk) const { return begin / kPonetChunk + sequence + of_chunk; }
 };
 
 // The item of a place and slice; without tokens if no chunk is there. The last sequence that begins at or
 // before the place is searched for.
-inline __device__ PonetItem ponet_item(const PonetArguments& arguments, int64_t place, int slice) {
+inline __device__ PonetItem ponet_item(const PonetArguments& arguments, int64_t place, int64_t slice) {
   const Sequences& sequences = arguments.sequences;
   int64_t low = 0;
   int64_t high = sequences.count - 1;
@@ -122,7 +122,8 @@ inline __device__ PonetItem ponet_item(const PonetArguments& arguments, int64_t 
   item.tokens = item.chunk < 0 || left < 0 ? 0 : static_cast<int>(min(kPonetChunk, left));
   item.slice = slice;
   item.first_head = slice * arguments.slice_heads;
-  item.heads = min(arguments.slice_heads, arguments.heads - item.first_head);
+  item.heads =
+      static_cast<int>(min(static_cast<int64_t>(arguments.slice_heads), arguments.heads - item.first_head));
   return item;
 }
 
@@ -185,7 +186,7 @@ template <typename Element, int N>
 __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& item, int* shared) {
   constexpr int kRows = 8;
   const int head_packets = arguments.head_dim / N;
-  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
   float* shares = workspace.query_sums + item.place(item.chunk) * arguments.columns + first_column;
   for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
@@ -212,7 +213,7 @@ __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& 
     }
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      shares[packet * N + i] = sums[i];
+      shares[static_cast<int64_t>(packet) * N + i] = sums[i];
     }
   }
   int64_t before = -1;
@@ -293,7 +294,7 @@ inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetI
   const int64_t place = item.place(0);
   for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
     const int64_t head = item.first_head + c / arguments.head_dim;
-    const int64_t column = static_cast<int64_t>(item.first_head) * arguments.head_dim + c;
+    const int64_t column = item.first_head * arguments.head_dim + c;
     float max = -INFINITY;
     float sum = 0.0f;
     float value = 0.0f;
@@ -335,7 +336,7 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
   constexpr int kRows = 4;
   const int head_packets = arguments.head_dim / N;
   const int columns = item.heads * arguments.head_dim;
-  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
   PonetProgress* progress = progress_of(arguments, item);
   block_await(&progress->query_ready);
@@ -349,13 +350,13 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
   const bool leads = threadIdx.x % kRowLanes == 0;
   for (int at = half; at < kPonetChunk * item.heads; at += kPonetThreads / kRowLanes) {
     const int t = at / item.heads;
-    const int h = at - t * item.heads;
+    const int64_t h = at - static_cast<int64_t>(t) * item.heads;
     float score = -INFINITY;
     const bool there = t < item.tokens;
     if (there && arguments.is_valid(item.first + t)) {
       const StoredRow<Element> key = {
           arguments.k + (item.first + t) * arguments.k_stride +
-              (first_column + static_cast<int64_t>(h) * arguments.head_dim) * Packet<Element, 1>::kBytes,
+              (first_column + h * arguments.head_dim) * Packet<Element, 1>::kBytes,
           N > 1};
       const DotOf<StoredRow<Element>, SharedRow> dot = {key, {query + h * arguments.head_dim}};
       score = __fmul_rn(half_warp_reduce(dot, arguments.head_dim), arguments.scale);
@@ -372,6 +373,7 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
   __syncthreads();
 
   for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const int64_t skipped = static_cast<int64_t>(packet) * N;  // columns of the slice
     const int64_t skip = (first_column / N + packet) * Packet<Element, N>::kBytes;
     const float* weights = scores + packet / head_packets * kPonetChunk;
     const char* keys = arguments.k + item.first * arguments.k_stride + skip;
@@ -398,7 +400,7 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
       }
     }
     float* shares =
-        workspace.value_sums + item.place(item.chunk) * arguments.columns + first_column + packet * N;
+        workspace.value_sums + item.place(item.chunk) * arguments.columns + first_column + skipped;
 #pragma unroll
     for (int i = 0; i < N; ++i) {
       shares[i] = values[i];
@@ -410,7 +412,7 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
     int64_t open = -1;
     const auto raise = [&] {
       unsigned int* raised =
-          workspace.segment_max + (item.begin + open) * arguments.columns + first_column + packet * N;
+          workspace.segment_max + (item.begin + open) * arguments.columns + first_column + skipped;
 #pragma unroll
       for (int i = 0; i < N; ++i) {
         atomicMax(raised + i, max_key(best[i]));
@@ -458,17 +460,18 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
 template <typename Element, int N>
 __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& item) {
   const int head_packets = arguments.head_dim / N;
-  const int64_t first_column = static_cast<int64_t>(item.first_head) * arguments.head_dim;
+  const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
   block_await(&progress_of(arguments, item)->value_ready);
   for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const int64_t skipped = static_cast<int64_t>(packet) * N;  // columns of the slice
     const int64_t in_row = first_column / N + packet;
     const int64_t skip = in_row * Packet<Element, N>::kBytes;
     float v[N];
     float lift[N] = {};
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      v[i] = __ldcg(workspace.values + item.sequence * arguments.columns + first_column + packet * N + i);
+      v[i] = __ldcg(workspace.values + item.sequence * arguments.columns + first_column + skipped + i);
     }
     int64_t open = -1;  // the segment of lift
     for (int64_t token = item.first; token < item.first + item.tokens; ++token) {
@@ -495,7 +498,7 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
       if (id != open) {
         open = id;
         const unsigned int* keys =
-            workspace.segment_max + (item.begin + id) * arguments.columns + first_column + packet * N;
+            workspace.segment_max + (item.begin + id) * arguments.columns + first_column + skipped;
 #pragma unroll
         for (int i = 0; i < N; ++i) {
           lift[i] = __fadd_rn(v[i], max_of_key(__ldcg(keys + i)));
@@ -534,8 +537,9 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
   }
   const int64_t valid = count_valid(arguments, item);
   for (int at = threadIdx.x; at < item.tokens * item.heads; at += kPonetThreads) {
-    const int64_t token = item.first + at / item.heads;
-    const int64_t head = item.first_head + at % item.heads;
+    const int64_t t = at / item.heads;
+    const int64_t token = item.first + t;
+    const int64_t head = item.first_head + at - t * item.heads;
     float* p = arguments.probabilities + token * arguments.heads + head;
     if (valid == 0) {
       *p = arguments.flavour == QUERN_PONET_LRA ? __fdiv_rn(1.0f, __ll2float_rn(item.length)) : NAN;
@@ -552,8 +556,9 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
 template <typename Element, int N>
 __global__ void __launch_bounds__(kPonetThreads, 4)
     ponet_pooling_kernel(const __grid_constant__ PonetArguments arguments) {
-  float* query = dynamic_shared<float>();                              // [columns of a slice]
-  float* scores = query + arguments.slice_heads * arguments.head_dim;  // [heads of a slice, 64]
+  float* query = dynamic_shared<float>();  // [columns of a slice]
+  float* scores =
+      query + static_cast<int64_t>(arguments.slice_heads) * arguments.head_dim;  // [heads of a slice, 64]
   QUERN_SHARED(int[1], last);
   QUERN_SHARED(int64_t[1], drawn);
   if (arguments.sequences.block_refuses(arguments.errors, arguments.launch, blockIdx.x == 0)) {
@@ -567,7 +572,7 @@ __global__ void __launch_bounds__(kPonetThreads, 4)
   const int64_t phase = drawn[0] / phase_items;
   const int64_t in_phase = drawn[0] - phase * phase_items;
   const int64_t place = in_phase / arguments.slices;
-  const PonetItem item = ponet_item(arguments, place, static_cast<int>(in_phase - place * arguments.slices));
+  const PonetItem item = ponet_item(arguments, place, in_phase - place * arguments.slices);
   if (item.tokens == 0) {
     return;
   }

@@ -39,7 +39,7 @@ __device__ void raise_keys(unsigned int* keys, const float (&best)[N]) {
 // A thread walks down a packet of columns of consecutive rows; where the segment changes, what it has so far
 // raises that segment's keys. Runs of one segment cost one round of atomics.
 template <typename Element, int N>
-__global__ void __launch_bounds__(kSegmentThreads)
+__global__ void __launch_bounds__(kSegmentThreads, 4)
     segment_max_kernel(const __grid_constant__ SegmentMaxArguments arguments) {
   const int64_t strips = (arguments.count + kSegmentStrip - 1) / kSegmentStrip;
   const int64_t stride = static_cast<int64_t>(gridDim.x) * kSegmentThreads;

@@ -26,6 +26,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 @Timeout(60)
 class ConcurrencyTest {
   private static final int VIRTUAL_THREADS = 1_000;
+  private static final int CASES_OF_EACH = 40;
   private static final int RACES = 200;
 
   static List<DeviceUnderTest> devices() {
@@ -71,7 +72,7 @@ class ConcurrencyTest {
   @ParameterizedTest
   @MethodSource("devices")
   void virtualThreadsShareADevice(DeviceUnderTest under) throws Exception {
-    List<OperatorCase> cases = OperatorCase.small();
+    List<OperatorCase> cases = OperatorCase.some(CASES_OF_EACH);
     try (Device device = under.open();
         Device scalar = CpuDevice.open(Backend.SCALAR, 1)) {
       List<Work> works = new ArrayList<>();
@@ -88,7 +89,7 @@ class ConcurrencyTest {
   @ParameterizedTest
   @MethodSource("devices")
   void streamsOfTwoThreadsDoNotDisturbEachOther(DeviceUnderTest under) throws Exception {
-    List<OperatorCase> cases = OperatorCase.small();
+    List<OperatorCase> cases = OperatorCase.some(CASES_OF_EACH);
     try (Device device = under.open();
         Device scalar = CpuDevice.open(Backend.SCALAR, 1)) {
       List<Work> works = new ArrayList<>();

@@ -32,7 +32,7 @@ class StreamTest {
     try (Device device = under.open();
         Stream stream = device.openStream();
         Stream other = device.openStream()) {
-      for (OperatorCase each : OperatorCase.small()) {
+      for (OperatorCase each : OperatorCase.some(40)) {
         try (PreparedCase prepared = each.prepare(device, stream, device::allocate)) {
           Outcome direct = prepared.outcome();
           prepared.poison();

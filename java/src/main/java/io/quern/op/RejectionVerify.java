@@ -31,25 +31,25 @@ import java.util.Objects;
  *
  * <ul>
  *   <li>WITHOUT_REPLACEMENT, WITH_REPLACEMENT: with C = 0, c = 1, r(v) = max(p[v] − C·q[v], 0)
- *       accept x if r(x) > 0 and u · (c · q[x]) < r(x). Else C += c; without replacement p[x] =
+ *       accept x if r(x) > 0 and u · (c · q[x]) &lt; r(x). Else C += c; without replacement p[x] =
  *       q[x] = 0; c = Σr / W, where W = Σq without and 1 with replacement, and c = 0 if W is not
  *       positive. This is the published R = norm(max(R − D, 0)), D = norm(D), because maxima at 0
  *       telescope. None accepted: next is drawn from r. A q[x] that is NaN is never accepted.
- *   <li>POINT_DRAFTS: with z = 1 accept x if u · z < p[x]; else z −= p[x], p[x] = 0. None accepted:
- *       next is drawn from what is left of p. Of equal siblings only the first is tested.
- *   <li>K_SEQ: with k children, β(ρ) = Σ min(q, p · (1 / ρ)), ρ is the root in [1, k] of Σ_{i < k}
- *       (1 − β)^i = ρ; accept x if p[x] > 0 and u · (ρ · q[x]) < p[x]. None accepted: next is drawn
- *       from max(p − ρ·q, 0).
+ *   <li>POINT_DRAFTS: with z = 1 accept x if u · z &lt; p[x]; else z −= p[x], p[x] = 0. None
+ *       accepted: next is drawn from what is left of p. Of equal siblings only the first is tested.
+ *   <li>K_SEQ: with k children, β(ρ) = Σ min(q, p · (1 / ρ)), ρ is the root in [1, k] of Σ_{i &lt;
+ *       k} (1 − β)^i = ρ; accept x if p[x] > 0 and u · (ρ · q[x]) &lt; p[x]. None accepted: next is
+ *       drawn from max(p − ρ·q, 0).
  *   <li>BLOCK: with π = 1 at the root, at node i with token x π = min(1, π · p[x] / q[x]) by its
  *       parent's rows; h = Z / (Z + (1 − π)) with Z = Σ max(π·p − q, 0) by its own rows, at the
  *       last node h = π; π = 0 ends the chain. The last node whose coin is less than its h ends the
  *       path, and next is drawn from max(π·p − q, 0) of its rows, at the last node from p.
  *   <li>RELAXED: with z = 1, S the greatest sum p[n1] + … + p[nj] over the first j ≤ k neighbours
  *       of x that is ≤ delta · z (delta ≤ 1) or ≤ (delta − 1) · p[x] (delta > 1), accept x if u ·
- *       (q[x] · z) < p[x] + S, where q = 1 without draft rows and a child with q[x] = 0 is passed
- *       over. Else p[x] = 0, if j > 0 also p[n1] = … = p[n(k + 1)] = 0, and z = Σp; if that is not
- *       positive p is uniform. None accepted: next is drawn from p. Of equal siblings only the
- *       first is tested.
+ *       (q[x] · z) &lt; p[x] + S, where q = 1 without draft rows and a child with q[x] = 0 is
+ *       passed over. Else p[x] = 0, if j > 0 also p[n1] = … = p[n(k + 1)] = 0, and z = Σp; if that
+ *       is not positive p is uniform. None accepted: next is drawn from p. Of equal siblings only
+ *       the first is tested.
  *   <li>RELAXED_GREEDY: x matches if it is the row's argmax, or if with j > 0 as above p[x] + S is
  *       greater than the argmax's probability, or equal and x lower. The deepest node whose path
  *       matches wins, the first of equals in the order of the links; next is its row's argmax.

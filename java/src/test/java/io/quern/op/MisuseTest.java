@@ -43,7 +43,7 @@ class MisuseTest {
   private static final long VOCAB = 5;
   private static final long ROWS = 3;
   private static final long IDS = 6;
-  private static final int ALIGNMENT = 8;
+  private static final int ALIGNMENT = 16;
 
   /** A device whose memory a CPU cannot use, or null. */
   private static final DeviceUnderTest OTHER_KIND =

@@ -3,7 +3,9 @@ package io.quern.op;
 import io.quern.Device;
 import io.quern.Stream;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /** A call of one operator with inputs that its seed decides. */
 public interface OperatorCase {
@@ -41,6 +43,22 @@ public interface OperatorCase {
     cases.addAll(TokenPruneCases.small());
     cases.addAll(DiffRateBlockCases.small());
     return cases;
+  }
+
+  /** At most so many of the small calls of each operator, spread over its table. */
+  static List<OperatorCase> some(int ofEach) {
+    Map<Class<?>, List<OperatorCase>> byOperator = new LinkedHashMap<>();
+    for (OperatorCase each : small()) {
+      byOperator.computeIfAbsent(each.getClass(), operator -> new ArrayList<>()).add(each);
+    }
+    List<OperatorCase> some = new ArrayList<>();
+    for (List<OperatorCase> cases : byOperator.values()) {
+      int step = Math.ceilDiv(cases.size(), ofEach);
+      for (int i = 0; i < cases.size(); i += step) {
+        some.add(cases.get(i));
+      }
+    }
+    return some;
   }
 
   /** What documentation says a run leaves behind, computed without any back end's code. */

@@ -60,6 +60,9 @@ final class ScalarPonetPooling implements PonetPoolingKernel {
 
     @Override
     protected void run(int worker, long from, long to) {
+      if (refuses()) {
+        return; // a graph goes on after the chains have refused
+      }
       Head one = heads[worker];
       for (long at = from; at < to; at++) {
         long s = at / spec.heads();

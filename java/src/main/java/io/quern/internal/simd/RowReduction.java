@@ -138,6 +138,18 @@ final class RowReduction {
 
   /** The greatest of {@code n} elements, NaN if any is; a zero is +0; −∞ of no elements. */
   static float max(float[] x, int at, int n) {
+    return n < 2 * LANES ? maxOfFew(x, at, n) : maxOfMany(x, at, n);
+  }
+
+  private static float maxOfFew(float[] x, int at, int n) {
+    float max = Float.NEGATIVE_INFINITY;
+    for (int i = 0; i < n; i++) {
+      max = Math.max(max, x[at + i]);
+    }
+    return max + 0.0f;
+  }
+
+  private static float maxOfMany(float[] x, int at, int n) {
     FloatVector m0 = FloatVector.broadcast(Species.FLOAT, Float.NEGATIVE_INFINITY);
     FloatVector m1 = m0;
     FloatVector nan = FloatVector.zero(Species.FLOAT); // NaN where any was
@@ -151,7 +163,7 @@ final class RowReduction {
       nan = nan.blend(b, b.compare(VectorOperators.NE, b));
     }
     m0 = m0.blend(m1, m1.compare(VectorOperators.GT, m0));
-    if (nan.test(VectorOperators.IS_NAN).anyTrue()) {
+    if (nan.compare(VectorOperators.NE, nan).anyTrue()) {
       return Float.NaN;
     }
     float max = m0.reduceLanes(VectorOperators.MAX);
