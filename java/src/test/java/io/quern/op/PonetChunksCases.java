@@ -36,6 +36,9 @@ public final class PonetChunksCases {
 
     /** The first tokens of chunks, and the length; an empty chunk here and there. */
     private int[] cuts(int pass) {
+      if (pass == 2 && of.traits().contains(Trait.BAD_IDS)) {
+        return new int[] {0, length()}; // every chunk reports what is bad in it
+      }
       SplittableRandom random = new SplittableRandom(cuts * 3 + pass);
       List<Integer> starts = new ArrayList<>(List.of(0));
       for (int at = 0; at < length(); at += 64 * random.nextInt(4)) {
@@ -177,6 +180,8 @@ public final class PonetChunksCases {
         Set<Trait> traits = EnumSet.noneOf(Trait.class);
         if (i % 3 == 0) {
           traits.add(Trait.STRIDED);
+        } else if (i % 4 == 2) {
+          traits.add(Trait.BAD_IDS);
         }
         PonetPooling.Spec spec =
             new PonetPooling.Spec(
@@ -202,5 +207,14 @@ public final class PonetChunksCases {
       }
     }
     return cases;
+  }
+
+  /** Any document, cut anyhow. */
+  static Document random(SplittableRandom random) {
+    List<Integer> lengths = List.of(random.nextInt(400));
+    return new Document(
+        PonetPoolingCases.random(
+            random, lengths, random.nextInt(1, 4), random.nextInt(1, 40), null),
+        random.nextLong());
   }
 }

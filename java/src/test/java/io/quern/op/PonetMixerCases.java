@@ -207,4 +207,14 @@ public final class PonetMixerCases {
     }
     return cases;
   }
+
+  /** Any call. */
+  static Mixer random(SplittableRandom random) {
+    int length = random.nextInt(130);
+    int first = random.nextInt(length + 1);
+    List<Integer> lengths = List.of(first, length - first);
+    return new Mixer(
+        PonetPoolingCases.random(
+            random, lengths, random.nextInt(1, 4), random.nextInt(1, 40), Trait.BAD_OFFSETS));
+  }
 }

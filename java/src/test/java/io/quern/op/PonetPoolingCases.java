@@ -472,4 +472,56 @@ public final class PonetPoolingCases {
     }
     return cases;
   }
+
+  /** Any call. */
+  static Case random(SplittableRandom random) {
+    List<Integer> lengths = new ArrayList<>();
+    for (int left = random.nextInt(200), n = random.nextInt(5); n > 0; n--) {
+      lengths.add(n == 1 ? left : random.nextInt(left + 1));
+      left -= lengths.getLast();
+    }
+    return random(random, lengths, random.nextInt(1, 6), random.nextInt(1, 80), Trait.BAD_OFFSETS);
+  }
+
+  /**
+   * Any call of these sequences and heads.
+   *
+   * @param bad what may be bad besides ids, or null
+   */
+  static Case random(
+      SplittableRandom random, List<Integer> lengths, int heads, int headDim, Trait bad) {
+    Set<Option> options = EnumSet.noneOf(Option.class);
+    for (Option option : Option.values()) {
+      if (random.nextInt(3) == 0) {
+        options.add(option);
+      }
+    }
+    Set<Trait> traits = EnumSet.noneOf(Trait.class);
+    if (random.nextInt(3) == 0) {
+      traits.add(Trait.STRIDED);
+    } else if (random.nextInt(4) == 0) {
+      traits.add(Trait.BAD_IDS);
+    }
+    if (bad != null && random.nextInt(12) == 0) {
+      traits.add(bad);
+    }
+    PonetPooling.Spec spec =
+        new PonetPooling.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.INDICES.get(random.nextInt(2)),
+            heads,
+            headDim,
+            1 + 2 * random.nextInt(4),
+            PonetPooling.Flavour.values()[random.nextInt(2)]);
+    return new Case(
+        "random",
+        spec,
+        lengths,
+        Ids.values()[random.nextInt(4)],
+        options,
+        ValueSet.values()[random.nextInt(4)],
+        traits,
+        random.nextLong());
+  }
 }
