@@ -30,7 +30,7 @@ template <typename Element, int N>
 __global__ void __launch_bounds__(kPonetThreads, 4)
     ponet_chunk_queries_kernel(const __grid_constant__ PonetArguments arguments) {
   QUERN_SHARED(int[1], last);
-  ponet_queries<Element, N>(arguments, chunk_item(arguments), last);
+  ponet_queries<true, Element, N>(arguments, chunk_item(arguments), last);
 }
 
 template <typename Element, int N>
@@ -39,13 +39,13 @@ __global__ void __launch_bounds__(kPonetThreads, 4)
   float* query = dynamic_shared<float>();
   float* scores = query + static_cast<int64_t>(arguments.slice_heads) * arguments.head_dim;
   QUERN_SHARED(int[1], last);
-  ponet_keys<Element, N>(arguments, chunk_item(arguments), query, scores, last);
+  ponet_keys<true, Element, N>(arguments, chunk_item(arguments), query, scores, last);
 }
 
 template <typename Element, int N>
 __global__ void __launch_bounds__(kPonetThreads, 4)
     ponet_chunk_fuse_kernel(const __grid_constant__ PonetArguments arguments) {
-  ponet_fuse<Element, N>(arguments, chunk_item(arguments));
+  ponet_fuse<true, Element, N>(arguments, chunk_item(arguments));
 }
 
 }  // namespace quern

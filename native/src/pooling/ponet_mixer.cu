@@ -209,7 +209,6 @@ quern_status quern_ponet_mixer(const quern_ponet_mixer_desc* desc, int32_t devic
   pooling.launch = desc->launch;
   pooling.flavour = desc->flavour;
   pooling.scale = desc->scale;
-  pooling.segments = -1;
   of_x.weight = weight;
   of_x.bias = bias;
   const int64_t row_bytes = pooling.columns * static_cast<int64_t>(sizeof(float));

@@ -168,7 +168,6 @@ quern_status quern_ponet_pooling(const quern_ponet_pooling_desc* desc, int32_t d
   arguments.flavour = desc->flavour;
   arguments.out_dtype = desc->out_dtype;
   arguments.scale = desc->scale;
-  arguments.segments = -1;
 
   const int64_t items = 3 * arguments.places * arguments.slices;
   if (items > INT32_MAX) {

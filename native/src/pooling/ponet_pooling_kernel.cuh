@@ -86,12 +86,11 @@ struct PonetArguments {
   int32_t flavour;
   int32_t out_dtype;
   float scale;
-  int64_t segments;  // of a document's table; -1: as many as the sequence has tokens
+  int64_t segments;  // of a document's table
   int64_t position;  // of the chunk's first token in the document
   int32_t before;    // tokens of other chunks that windows reach
   int32_t after;
 
-  __device__ bool is_chunk() const { return carried.counts != nullptr; }
   __device__ bool is_valid(int64_t token) const { return valid == nullptr || __ldg(valid + token) != 0; }
   __device__ bool is_special(int64_t token) const {
     return special != nullptr && __ldg(special + token) != 0;
@@ -179,10 +178,11 @@ inline __device__ void block_await(unsigned int* flag) {
 }
 
 // Whether a token's segment id is usable; it is in *id then.
-inline __device__ bool segment_of(const PonetArguments& arguments, const PonetItem& item, int64_t token,
-                                  int64_t* id) {
+template <bool CHUNK>
+__device__ bool segment_of(const PonetArguments& arguments, const PonetItem& item, int64_t token,
+                           int64_t* id) {
   *id = __ldg(arguments.segment_ids + token);
-  return *id >= 0 && *id < (arguments.is_chunk() ? arguments.segments : item.length);
+  return *id >= 0 && *id < (CHUNK ? arguments.segments : item.length);
 }
 
 // The sequence's valid tokens. By a whole block.
@@ -199,7 +199,7 @@ inline __device__ int64_t count_valid(const PonetArguments& arguments, const Pon
 }
 
 // The chunk's share of the mean query. It also makes the keys of the segments that begin here ready.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& item, int* shared) {
   constexpr int kRows = 8;
   const int head_packets = arguments.head_dim / N;
@@ -234,9 +234,9 @@ __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& 
     }
   }
   int64_t before = -1;
-  for (int t = 0; !arguments.is_chunk() && t < item.tokens; ++t) {
+  for (int t = 0; !CHUNK && t < item.tokens; ++t) {
     int64_t id;
-    if (segment_of(arguments, item, item.first + t, &id)) {
+    if (segment_of<CHUNK>(arguments, item, item.first + t, &id)) {
       if (id != before) {
         unsigned int* keys = workspace.segment_max + (item.begin + id) * arguments.columns + first_column;
         for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
@@ -251,17 +251,17 @@ __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& 
     return;
   }
   const int64_t valid = count_valid(arguments, item);
-  if (arguments.is_chunk() && item.slice == 0 && threadIdx.x == 0) {
+  if (CHUNK && item.slice == 0 && threadIdx.x == 0) {
     arguments.carried.counts[0] += valid;
     arguments.carried.counts[1] += item.length;
   }
   for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
     const float* share = workspace.query_sums + item.place(0) * arguments.columns + first_column + c;
-    float total = arguments.is_chunk() ? arguments.carried.total[first_column + c] : 0.0f;
+    float total = CHUNK ? arguments.carried.total[first_column + c] : 0.0f;
     for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
       total = __fadd_rn(total, __ldcg(share + chunk * arguments.columns));
     }
-    if (arguments.is_chunk()) {
+    if (CHUNK) {
       arguments.carried.total[first_column + c] = total;
     } else {
       workspace.queries[item.sequence * arguments.columns + first_column + c] =
@@ -352,7 +352,8 @@ inline __device__ void merge_chunks(const PonetArguments& arguments, const Ponet
 
 // Merges the chunks' states of the softmax in ascending order, a column a thread. Heads' maxima and sums are
 // written when all threads have read them.
-inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& item) {
+template <bool CHUNK>
+__device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& item) {
   const PonetWorkspace& workspace = arguments.workspace;
   const PonetCarried& carried = arguments.carried;
   const int columns = item.heads * arguments.head_dim;
@@ -362,11 +363,11 @@ inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetI
     const int64_t column = item.first_head * arguments.head_dim + c;
     PonetState state = {-INFINITY, 0.0f, 0.0f, false};
     if (c < columns) {
-      if (arguments.is_chunk() && carried.sum[head] != 0.0f) {
+      if (CHUNK && carried.sum[head] != 0.0f) {
         state = {carried.max[head], carried.sum[head], carried.value[column], true};
       }
       merge_chunks(arguments, item, head, workspace.value_sums + column, arguments.columns, &state);
-      if (arguments.is_chunk()) {
+      if (CHUNK) {
         carried.value[column] = state.value;
       } else {
         workspace.values[item.sequence * arguments.columns + column] = __fdiv_rn(state.value, state.sum);
@@ -375,8 +376,8 @@ inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetI
     __syncthreads();
     // A head whose columns go on in the next round is written after its last one.
     if (c < columns && (c + 1) % arguments.head_dim == 0) {
-      float* max = arguments.is_chunk() ? carried.max : workspace.max + item.sequence * arguments.heads;
-      float* sum = arguments.is_chunk() ? carried.sum : workspace.sum + item.sequence * arguments.heads;
+      float* max = CHUNK ? carried.max : workspace.max + item.sequence * arguments.heads;
+      float* sum = CHUNK ? carried.sum : workspace.sum + item.sequence * arguments.heads;
       max[head] = state.max;
       sum[head] = state.sum;
     }
@@ -384,7 +385,7 @@ inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetI
 }
 
 // Takes a chunk's rows into the maxima of their segments. Runs of one segment cost one round of atomics.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_raise(const PonetArguments& arguments, const PonetItem& item) {
   const int head_packets = arguments.head_dim / N;
   const int64_t first_column = item.first_head * arguments.head_dim;
@@ -405,7 +406,7 @@ __device__ void ponet_raise(const PonetArguments& arguments, const PonetItem& it
     };
     for (int t = 0; t < item.tokens; ++t) {
       int64_t id;
-      if (!segment_of(arguments, item, item.first + t, &id)) {
+      if (!segment_of<CHUNK>(arguments, item, item.first + t, &id)) {
         continue;
       }
       if (id != open) {
@@ -438,7 +439,7 @@ __device__ void ponet_raise(const PonetArguments& arguments, const PonetItem& it
 }
 
 // The chunk's shares of the softmax over keys and of the segment maxima.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& item, float* query,
                            float* scores, int* shared) {
   constexpr int kRows = 4;
@@ -447,14 +448,13 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
   const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
   PonetProgress* progress = progress_of(arguments, item);
-  if (!arguments.is_chunk()) {
+  if (!CHUNK) {
     block_await(&progress->query_ready);
   }
   for (int c = threadIdx.x; c < columns; c += kPonetThreads) {
-    query[c] =
-        arguments.is_chunk()
-            ? __fdiv_rn(arguments.carried.total[first_column + c], __ll2float_rn(arguments.carried.counts[0]))
-            : __ldcg(workspace.queries + item.sequence * arguments.columns + first_column + c);
+    query[c] = CHUNK ? __fdiv_rn(arguments.carried.total[first_column + c],
+                                 __ll2float_rn(arguments.carried.counts[0]))
+                     : __ldcg(workspace.queries + item.sequence * arguments.columns + first_column + c);
   }
   __syncthreads();
 
@@ -519,17 +519,17 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
       shares[i] = values[i];
     }
   }
-  ponet_raise<Element, N>(arguments, item);
+  ponet_raise<CHUNK, Element, N>(arguments, item);
   if (block_is_last(&progress->keys, item.chunks, shared)) {
-    ponet_merge(arguments, item);
-    if (!arguments.is_chunk()) {
+    ponet_merge<CHUNK>(arguments, item);
+    if (!CHUNK) {
       block_announce(&progress->value_ready);
     }
   }
 }
 
 // The chunk's output rows, and its probabilities.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& item) {
   const int head_packets = arguments.head_dim / N;
   const int64_t first_column = item.first_head * arguments.head_dim;
@@ -542,7 +542,7 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
     float lift[N] = {};
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      v[i] = arguments.is_chunk()
+      v[i] = CHUNK
                  ? __fdiv_rn(arguments.carried.value[first_column + skipped + i],
                              arguments.carried.sum[item.first_head + packet / head_packets])
                  : __ldcg(workspace.values + item.sequence * arguments.columns + first_column + skipped + i);
@@ -551,12 +551,12 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
     for (int64_t token = item.first; token < item.first + item.tokens; ++token) {
       char* row = arguments.out + token * arguments.out_stride;
       int64_t id;
-      const bool has_segment = segment_of(arguments, item, token, &id);
+      const bool has_segment = segment_of<CHUNK>(arguments, item, token, &id);
       float values[N] = {};
       if (!has_segment || !arguments.is_valid(token)) {
         if (!has_segment && arguments.is_valid(token) && in_row == 0) {
           record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, arguments.position + token,
-                          id, arguments.is_chunk() ? arguments.segments : item.length);
+                          id, CHUNK ? arguments.segments : item.length);
         }
         store_packet(arguments.out_dtype, row, in_row, values);
         continue;
@@ -583,8 +583,9 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
       for (int i = 0; i < N; ++i) {
         values[i] = -INFINITY;
       }
-      const int64_t from = max(item.begin - arguments.before, token - arguments.reach);
-      const int64_t to = min(item.begin + item.length - 1 + arguments.after, token + arguments.reach);
+      const int64_t from = max(item.begin - (CHUNK ? arguments.before : 0), token - arguments.reach);
+      const int64_t to =
+          min(item.begin + item.length - 1 + (CHUNK ? arguments.after : 0), token + arguments.reach);
       for (int64_t j = from; j <= to; ++j) {
         if (arguments.is_valid(j) && !arguments.is_special(j)) {
           const Packet<Element, N> local =
@@ -610,12 +611,10 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
   if (arguments.probabilities == nullptr) {
     return;
   }
-  const int64_t valid = arguments.is_chunk() ? arguments.carried.counts[0] : count_valid(arguments, item);
-  const int64_t length = arguments.is_chunk() ? arguments.carried.counts[1] : item.length;
-  const float* maxima =
-      arguments.is_chunk() ? arguments.carried.max : workspace.max + item.sequence * arguments.heads;
-  const float* sums =
-      arguments.is_chunk() ? arguments.carried.sum : workspace.sum + item.sequence * arguments.heads;
+  const int64_t valid = CHUNK ? arguments.carried.counts[0] : count_valid(arguments, item);
+  const int64_t length = CHUNK ? arguments.carried.counts[1] : item.length;
+  const float* maxima = CHUNK ? arguments.carried.max : workspace.max + item.sequence * arguments.heads;
+  const float* sums = CHUNK ? arguments.carried.sum : workspace.sum + item.sequence * arguments.heads;
   for (int at = threadIdx.x; at < item.tokens * item.heads; at += kPonetThreads) {
     const int64_t t = at / item.heads;
     const int64_t token = item.first + t;
@@ -657,12 +656,12 @@ __global__ void __launch_bounds__(kPonetThreads, 4)
     return;
   }
   if (phase == 0) {
-    ponet_queries<Element, N>(arguments, item, last);
+    ponet_queries<false, Element, N>(arguments, item, last);
   } else if (phase == 1) {
-    ponet_keys<Element, N>(arguments, item, query, scores, last);
+    ponet_keys<false, Element, N>(arguments, item, query, scores, last);
   } else {
     block_await(&progress_of(arguments, item)->value_ready);
-    ponet_fuse<Element, N>(arguments, item);
+    ponet_fuse<false, Element, N>(arguments, item);
   }
 }
 

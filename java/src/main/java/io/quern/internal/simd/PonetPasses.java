@@ -353,9 +353,7 @@ class PonetPasses extends PonetTask {
         n,
         heads * headDim);
     Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-    for (int i = 0; i < n; i++) {
-      score(scratch, i, scratch.tokens[i] - chunk, heads);
-    }
+    score(scratch, n, chunk, heads);
     if (probabilities != null) {
       keepScores(scratch, begin + chunk, n, chunk, head, heads);
     }
@@ -444,33 +442,35 @@ class PonetPasses extends PonetTask {
     }
   }
 
-  /** The scores of the listed token {@code i}, which is at {@code place} of its chunk. */
-  private void score(Scratch scratch, int i, int place, int heads) {
+  /** The scores of the listed tokens of a chunk. */
+  private void score(Scratch scratch, int n, int chunk, int heads) {
     int headDim = spec.headDim();
     float scale = spec.scale();
     if (headDim % 64 == 0) {
-      for (int h = 0; h < heads; h++) {
-        int first = h * headDim;
-        long key = scratch.at[i] + (long) first * Float.BYTES;
-        scratch.scores[h * CHUNK + place] =
-            product(scratch, key, scratch.query, first, headDim) * scale;
-      }
+      PonetRows.scores(
+          scratch.rows,
+          scratch.at,
+          scratch.tokens,
+          n,
+          chunk,
+          headDim,
+          scratch.query,
+          headDim,
+          heads,
+          scale,
+          scratch.partials,
+          scratch.scores);
       return;
     }
     float[] key = scratch.row;
-    scratch.tile.load(DType.F32, scratch.rows, scratch.at[i], 0, heads * headDim);
-    System.arraycopy(scratch.tile.floats, 0, key, 0, heads * headDim);
-    for (int h = 0; h < heads; h++) {
-      int first = h * headDim;
-      scratch.scores[h * CHUNK + place] =
-          scratch.reduction.dot(scratch.query, first, key, first, headDim) * scale;
+    for (int i = 0; i < n; i++) {
+      MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], key, 0, heads * headDim);
+      for (int h = 0; h < heads; h++) {
+        int first = h * headDim;
+        scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
+            scratch.reduction.dot(scratch.query, first, key, first, headDim) * scale;
+      }
     }
-  }
-
-  /** The dot product with a row of a multiple of 64 elements. */
-  static float product(Scratch scratch, long key, float[] query, int first, int dim) {
-    PonetRows.products(scratch.rows, key, query, first, dim, scratch.partials, 0);
-    return PonetRows.halved(scratch.partials, 0);
   }
 
   final void keepScores(Scratch scratch, long from, int n, int chunk, int head, int heads) {

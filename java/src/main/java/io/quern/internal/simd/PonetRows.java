@@ -2,11 +2,13 @@ package io.quern.internal.simd;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.quern.internal.cpu.PonetTask;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
+import jdk.incubator.vector.VectorShuffle;
 
 /**
  * What {@link SimdPonetPooling} does with rows of F32 in native memory. Rows are at byte offsets;
@@ -21,7 +23,19 @@ final class PonetRows {
   /** Partial sums of a dot product that {@link #products} leaves: the rest is halved one by one. */
   static final int PARTIALS = 16;
 
+  // Lane i of the result is lane i ^ n; whether a lane is among those of an odd multiple of n.
+  private static final VectorShuffle<Float> SWAP_8 = swap(8);
+  private static final VectorShuffle<Float> SWAP_4 = swap(4);
+  private static final VectorShuffle<Float> SWAP_2 = swap(2);
+  private static final VectorShuffle<Float> SWAP_1 = swap(1);
+  private static final VectorMask<Float> HIGH_8 = VectorMask.fromLong(Species.FLOAT, 0xff00);
+  private static final VectorMask<Float> HIGH_4 = VectorMask.fromLong(Species.FLOAT, 0xf0f0);
+
   private PonetRows() {}
+
+  private static VectorShuffle<Float> swap(int n) {
+    return VectorShuffle.fromOp(Species.FLOAT, i -> (i ^ n) % LANES);
+  }
 
   private static float get(MemorySegment rows, long at, int d) {
     return rows.get(JAVA_FLOAT, at + (long) d * Float.BYTES);
@@ -74,8 +88,8 @@ final class PonetRows {
    * multiple of 64 elements: element i of the result is {@code (p_i + p_{i+32}) + (p_{i+16} +
    * p_{i+48})}.
    */
-  static void products(
-      MemorySegment rows, long at, float[] query, int first, int dim, float[] sums, int to) {
+  private static void products(
+      MemorySegment rows, long at, float[] query, int first, int dim, float[] sums) {
     for (int i = 0; i < PARTIALS; i += LANES) {
       FloatVector p0 = FloatVector.zero(Species.FLOAT);
       FloatVector p1 = p0;
@@ -97,16 +111,134 @@ final class PonetRows {
             FloatVector.fromMemorySegment(Species.FLOAT, rows, key + 12 * PARTIALS, ORDER)
                 .fma(FloatVector.fromArray(Species.FLOAT, query, q + 3 * PARTIALS), p3);
       }
-      p0.add(p2).add(p1.add(p3)).intoArray(sums, to + i);
+      p0.add(p2).add(p1.add(p3)).intoArray(sums, i);
+    }
+  }
+
+  /**
+   * The dot products of four rows with a piece of the query where a vector has as many lanes as {@link
+   * #products} leaves sums. What is left of each row's sums is halved in one vector for all four: at
+   * the end their lanes are 0, 8, 4 and 12.
+   */
+  private static void productsOfFour(
+      MemorySegment rows,
+      long a,
+      long b,
+      long c,
+      long e,
+      float[] query,
+      int first,
+      int dim,
+      float[] sums) {
+    FloatVector a0 = FloatVector.zero(Species.FLOAT);
+    FloatVector a1 = a0;
+    FloatVector a2 = a0;
+    FloatVector a3 = a0;
+    FloatVector b0 = a0;
+    FloatVector b1 = a0;
+    FloatVector b2 = a0;
+    FloatVector b3 = a0;
+    FloatVector c0 = a0;
+    FloatVector c1 = a0;
+    FloatVector c2 = a0;
+    FloatVector c3 = a0;
+    FloatVector e0 = a0;
+    FloatVector e1 = a0;
+    FloatVector e2 = a0;
+    FloatVector e3 = a0;
+    for (int d = 0; d < dim; d += 4 * PARTIALS) {
+      FloatVector q = FloatVector.fromArray(Species.FLOAT, query, first + d);
+      long at = (long) d * Float.BYTES;
+      a0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a0);
+      b0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b0);
+      c0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c0);
+      e0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e0);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + PARTIALS);
+      at += 4 * PARTIALS;
+      a1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a1);
+      b1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b1);
+      c1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c1);
+      e1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e1);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 2 * PARTIALS);
+      at += 4 * PARTIALS;
+      a2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a2);
+      b2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b2);
+      c2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c2);
+      e2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e2);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 3 * PARTIALS);
+      at += 4 * PARTIALS;
+      a3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a3);
+      b3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b3);
+      c3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c3);
+      e3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e3);
+    }
+    a0 = a0.add(a2).add(a1.add(a3));
+    b0 = b0.add(b2).add(b1.add(b3));
+    c0 = c0.add(c2).add(c1.add(c3));
+    e0 = e0.add(e2).add(e1.add(e3));
+    a0 = a0.add(a0.rearrange(SWAP_8)).blend(b0.add(b0.rearrange(SWAP_8)), HIGH_8);
+    c0 = c0.add(c0.rearrange(SWAP_8)).blend(e0.add(e0.rearrange(SWAP_8)), HIGH_8);
+    a0 = a0.add(a0.rearrange(SWAP_4)).blend(c0.add(c0.rearrange(SWAP_4)), HIGH_4);
+    a0 = a0.add(a0.rearrange(SWAP_2));
+    a0.add(a0.rearrange(SWAP_1)).intoArray(sums, 0);
+  }
+
+  /**
+   * The dot products of rows with the heads' pieces of the query.
+   *
+   * @param at where the rows are
+   * @param places where a row's scores go, head by head {@code CHUNK} apart, {@code chunk} subtracted
+   * @param stride from one head's columns in the row to the next one's
+   * @param dim columns of a head, a multiple of 64
+   */
+  static void scores(
+      MemorySegment rows,
+      long[] at,
+      int[] places,
+      int n,
+      int chunk,
+      int stride,
+      float[] query,
+      int dim,
+      int heads,
+      float scale,
+      float[] sums,
+      float[] scores) {
+    int i = 0;
+    for (; LANES == PARTIALS && i <= n - 4; i += 4) {
+      for (int h = 0; h < heads; h++) {
+        long key = (long) h * stride * Float.BYTES;
+        productsOfFour(
+            rows,
+            at[i] + key,
+            at[i + 1] + key,
+            at[i + 2] + key,
+            at[i + 3] + key,
+            query,
+            h * dim,
+            dim,
+            sums);
+        int to = h * PonetTask.CHUNK - chunk;
+        scores[to + places[i]] = sums[0] * scale;
+        scores[to + places[i + 1]] = sums[8] * scale;
+        scores[to + places[i + 2]] = sums[4] * scale;
+        scores[to + places[i + 3]] = sums[12] * scale;
+      }
+    }
+    for (; i < n; i++) {
+      for (int h = 0; h < heads; h++) {
+        products(rows, at[i] + (long) h * stride * Float.BYTES, query, h * dim, dim, sums);
+        scores[h * PonetTask.CHUNK - chunk + places[i]] = halved(sums) * scale;
+      }
     }
   }
 
   /** The rest of what {@link #products} began. */
-  static float halved(float[] sums, int at) {
-    float s0 = (sums[at] + sums[at + 8]) + (sums[at + 4] + sums[at + 12]);
-    float s1 = (sums[at + 1] + sums[at + 9]) + (sums[at + 5] + sums[at + 13]);
-    float s2 = (sums[at + 2] + sums[at + 10]) + (sums[at + 6] + sums[at + 14]);
-    float s3 = (sums[at + 3] + sums[at + 11]) + (sums[at + 7] + sums[at + 15]);
+  private static float halved(float[] sums) {
+    float s0 = (sums[0] + sums[8]) + (sums[4] + sums[12]);
+    float s1 = (sums[1] + sums[9]) + (sums[5] + sums[13]);
+    float s2 = (sums[2] + sums[10]) + (sums[6] + sums[14]);
+    float s3 = (sums[3] + sums[11]) + (sums[7] + sums[15]);
     return (s0 + s2) + (s1 + s3);
   }
 

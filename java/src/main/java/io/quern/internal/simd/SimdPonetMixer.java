@@ -167,9 +167,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
       MemorySegment.copy(workspace, JAVA_FLOAT, folded(s, head), layer.queries, 0, heads * dim);
       locate(worker, keyType, k, begin * strideK, strideK, n, dim);
       Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-      for (int i = 0; i < n; i++) {
-        score(scratch, layer, i, scratch.tokens[i] - chunk, heads);
-      }
+      score(scratch, layer, n, chunk, heads);
       if (probabilities != null) {
         keepScores(scratch, begin + chunk, n, chunk, head, heads);
       }
@@ -183,20 +181,31 @@ final class SimdPonetMixer implements PonetMixerKernel {
       }
     }
 
-    private void score(Scratch scratch, Layer layer, int i, int place, int heads) {
+    private void score(Scratch scratch, Layer layer, int n, int chunk, int heads) {
       int dim = spec.columns();
       float scale = spec.scale();
       if (dim % 64 == 0) {
-        for (int h = 0; h < heads; h++) {
-          scratch.scores[h * CHUNK + place] =
-              product(scratch, scratch.at[i], layer.queries, h * dim, dim) * scale;
-        }
+        PonetRows.scores(
+            scratch.rows,
+            scratch.at,
+            scratch.tokens,
+            n,
+            chunk,
+            0,
+            layer.queries,
+            dim,
+            heads,
+            scale,
+            scratch.partials,
+            scratch.scores);
         return;
       }
-      MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], scratch.row, 0, dim);
-      for (int h = 0; h < heads; h++) {
-        scratch.scores[h * CHUNK + place] =
-            scratch.reduction.dot(layer.queries, h * dim, scratch.row, 0, dim) * scale;
+      for (int i = 0; i < n; i++) {
+        MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], scratch.row, 0, dim);
+        for (int h = 0; h < heads; h++) {
+          scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
+              scratch.reduction.dot(layer.queries, h * dim, scratch.row, 0, dim) * scale;
+        }
       }
     }
 
