@@ -24,13 +24,13 @@ import java.util.Objects;
  * one likes; passes may be cut differently. What is carried is the caller's: {@code state}, whose
  * size depends on the spec only, and {@code segmentMax}, a row for each segment of the document, so
  * that a segment may span chunks and ids may be in any order. What is in them means something to
- * these passes on this device only. The window of a chunk's last tokens reaches into the next chunk,
- * and that of its first ones into the one before: {@code local} holds up to {@code window / 2} rows
- * of each besides the chunk's own.
+ * these passes on this device only. The window of a chunk's last tokens reaches into the next
+ * chunk, and that of its first ones into the one before: {@code local} holds up to {@code window /
+ * 2} rows of each besides the chunk's own.
  *
- * <p>Formulae, padding, the CLS/SEP rule, probabilities and order are those of {@link PonetPooling};
- * the spec's dtype of offsets does not matter. A valid token whose segment id is outside [0, segments)
- * is reported by its position in the document and gets a row of zeros.
+ * <p>Formulae, padding, the CLS/SEP rule, probabilities and order are those of {@link
+ * PonetPooling}; the spec's dtype of offsets does not matter. A valid token whose segment id is
+ * outside [0, segments) is reported by its position in the document and gets a row of zeros.
  *
  * <p>A plan is immutable and thread-safe. No pass allocates, none waits on CUDA, and each can be
  * captured into a {@link io.quern.Graph}.
@@ -84,8 +84,8 @@ public final class PonetChunks {
    * @param before how many rows of local, valid and special are of the tokens before the chunk:
    *     {@code window / 2}, or {@code position} if that is less
    * @param o [N, C], any row stride
-   * @param local [before + N + after, C], any row stride; {@code after} is {@code window / 2}, or as
-   *     many tokens as follow the chunk
+   * @param local [before + N + after, C], any row stride; {@code after} is {@code window / 2}, or
+   *     as many tokens as follow the chunk
    * @param segmentIds I32 [N]
    * @param valid BOOL [before + N + after], or null: no token is padding
    * @param special BOOL [before + N + after], or null: no CLS/SEP rule

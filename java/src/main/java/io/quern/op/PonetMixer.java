@@ -3,7 +3,6 @@ package io.quern.op;
 import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
-import io.quern.Shape;
 import io.quern.Stream;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.KernelProvider;
@@ -26,9 +25,9 @@ import java.util.Objects;
  * out_t = (v + s_t) ∘ o_t + l_t                        s and l as in PonetPooling
  * </pre>
  *
- * <p>The result equals pooling of five projections up to rounding: each of both is within
- * <i>C</i> · 2⁻²³ of the exact result for operands of the order of one, and tests hold them to 2 ·
- * 10⁻⁵ of each other at C = 128 and weights of variance 1 / C. Padding, the CLS/SEP rule, segments,
+ * <p>The result equals pooling of five projections up to rounding: each of both is within <i>C</i>
+ * · 2⁻²³ of the exact result for operands of the order of one, and tests hold them to 2 · 10⁻⁵ of
+ * each other at C = 128 and weights of variance 1 / C. Padding, the CLS/SEP rule, segments,
  * probabilities and bad data are those of {@link PonetPooling}.
  *
  * <p>Canonical order, so that all back ends give the same bits (F32): m, softmax and z as the mean
@@ -39,9 +38,9 @@ import java.util.Objects;
  * <p>Empty shapes are legal; where the output has no elements nothing is read and nothing is
  * reported.
  *
- * <p>A plan is immutable and thread-safe. {@code run} does not wait on CUDA and can be captured into
- * a {@link io.quern.Graph}. It allocates nothing, but that on a CPU the first call on a stream makes
- * room for the packed weights. Source: Tan et al., PoNet, ICLR 2022, and its published code.
+ * <p>A plan is immutable and thread-safe. {@code run} does not wait on CUDA and can be captured
+ * into a {@link io.quern.Graph}. It allocates nothing, but that on a CPU the first call on a stream
+ * makes room for the packed weights. Source: Tan et al., PoNet, ICLR 2022, and its published code.
  */
 public final class PonetMixer {
   private static final String OP = "PonetMixer";

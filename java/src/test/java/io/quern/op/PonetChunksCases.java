@@ -86,7 +86,8 @@ public final class PonetChunksCases {
       Buffer segment = matrix("segment", of.rows(4));
       Buffer ids = indices("segmentIds", DType.I32, Shape.of(count), of.segmentIds());
       Buffer valid = of.hasValid() ? flags("valid", of.valid()) : null;
-      Buffer special = of.options().contains(Option.SPECIAL) ? flags("special", of.special()) : null;
+      Buffer special =
+          of.options().contains(Option.SPECIAL) ? flags("special", of.special()) : null;
       Buffer out = output(spec.out(), spec.rowsShape(count));
       Buffer p =
           of.options().contains(Option.PROBABILITIES)

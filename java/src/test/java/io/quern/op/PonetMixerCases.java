@@ -164,7 +164,9 @@ public final class PonetMixerCases {
     }
   }
 
-  /** Ragged and padded batches of all kinds, around the chunk of 64 tokens and blocks of products. */
+  /**
+   * Ragged and padded batches of all kinds, around the chunk of 64 tokens and blocks of products.
+   */
   public static List<Mixer> small() {
     List<Mixer> cases = new ArrayList<>();
     int[][] heads = {{1, 1}, {2, 8}, {3, 16}, {7, 5}, {2, 64}, {1, 70}};

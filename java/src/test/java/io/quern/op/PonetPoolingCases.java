@@ -1,6 +1,5 @@
 package io.quern.op;
 
-import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
 import io.quern.InvalidDataException.Kind;

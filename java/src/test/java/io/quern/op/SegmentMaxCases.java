@@ -8,9 +8,9 @@ import io.quern.Shape;
 import io.quern.Stream;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
-import java.util.EnumSet;
 import java.util.SplittableRandom;
 
 /** The calls of {@link SegmentMax} that are tested. */

@@ -12,7 +12,9 @@ import java.util.function.IntConsumer;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
-/** PoNet's mixer from rows that are not projected yet, beside libtorch with all five projections. */
+/**
+ * PoNet's mixer from rows that are not projected yet, beside libtorch with all five projections.
+ */
 final class PonetMixerWorkload {
   private static final String OPERATOR = "ponet_mixer";
   private static final int HEADS = 12;
@@ -45,8 +47,7 @@ final class PonetMixerWorkload {
                 DType.F32,
                 Shape.of(5L * COLUMNS, COLUMNS),
                 normal(memory, random, 5 * COLUMNS, 1 / Math.sqrt(COLUMNS)))
-            .input(
-                "bias", DType.F32, Shape.of(5L * COLUMNS), normal(memory, random, 5, 0.1))
+            .input("bias", DType.F32, Shape.of(5L * COLUMNS), normal(memory, random, 5, 0.1))
             .input(
                 "offsets",
                 DType.I32,

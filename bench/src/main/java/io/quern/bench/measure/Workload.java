@@ -197,8 +197,8 @@ public final class Workload {
   }
 
   /**
-   * All of them, perhaps none: the plain loops, the devices, the peers whose engine is on the class path. A peer
-   * may lack outputs, so it is never the first, whom all others are held to.
+   * All of them, perhaps none: the plain loops, the devices, the peers whose engine is on the class
+   * path. A peer may lack outputs, so it is never the first, whom all others are held to.
    *
    * @param threads how many a peer may use
    * @return a list that can be added to; to be closed by the caller

@@ -16,9 +16,9 @@ import io.quern.op.PonetPooling;
 import java.lang.foreign.MemorySegment;
 
 /**
- * The operands of a {@code PonetPooling}, {@code PonetMixer} or one pass of {@code PonetChunks}, and
- * what does not depend on how rows are computed: which tokens each segment has. The first 8 bytes of
- * scratch per token chain them, but in chunks, whose segments are in a table.
+ * The operands of a {@code PonetPooling}, {@code PonetMixer} or one pass of {@code PonetChunks},
+ * and what does not depend on how rows are computed: which tokens each segment has. The first 8
+ * bytes of scratch per token chain them, but in chunks, whose segments are in a table.
  */
 public abstract class PonetTask extends RowTask {
   /** Consecutive tokens of a sequence whose rows are added in order before chunks are (rule 5). */

@@ -128,7 +128,9 @@ class PonetHeads extends PonetTask {
         for (int i = 0; i < n; i++) {
           long token = one.begin + chunk + i;
           if (isValid(token)) {
-            value = Math.fma(one.weights[i], load(keyType, k, token * strideK, keyColumn(one) + d), value);
+            value =
+                Math.fma(
+                    one.weights[i], load(keyType, k, token * strideK, keyColumn(one) + d), value);
           }
         }
         one.value[d] = first ? value : Math.fma(value, b, one.value[d] * a);
@@ -208,7 +210,12 @@ class PonetHeads extends PonetTask {
     for (long i = first; i <= last; i++) {
       long token = one.begin + i;
       boolean filled = !isValid(token) || isSpecial(token);
-      max = Math.max(max, filled ? FILL : load(rowType, local, firstLocal + token * strideLocal, column(one, d)));
+      max =
+          Math.max(
+              max,
+              filled
+                  ? FILL
+                  : load(rowType, local, firstLocal + token * strideLocal, column(one, d)));
     }
     return max + 0.0f;
   }

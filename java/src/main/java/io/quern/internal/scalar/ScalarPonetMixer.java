@@ -34,8 +34,7 @@ final class ScalarPonetMixer implements PonetMixerKernel {
     long length = tokens / Math.max(1, sequences);
     long projected = PonetTask.chainBytes(tokens);
     var chains =
-        host.task(
-            ScalarPonetPooling.Chains.class, workers -> new ScalarPonetPooling.Chains());
+        host.task(ScalarPonetPooling.Chains.class, workers -> new ScalarPonetPooling.Chains());
     chains.mix(spec, operands, projected);
     host.run(chains, sequences, length * Integer.BYTES);
     Projection projection = host.task(Projection.class, workers -> new Projection());
@@ -56,8 +55,7 @@ final class ScalarPonetMixer implements PonetMixerKernel {
           long layer = (long) O * dim + c;
           float sum = 0;
           for (int i = 0; i < dim; i++) {
-            float x =
-                Element.load(keyType, q, token * strideQ + (long) i * keyType.byteSize());
+            float x = Element.load(keyType, q, token * strideQ + (long) i * keyType.byteSize());
             sum = Math.fma(x, weight.getAtIndex(JAVA_FLOAT, layer * dim + i), sum);
           }
           long to0 = firstO + ((c / dim) * tokens + token) * strideO;

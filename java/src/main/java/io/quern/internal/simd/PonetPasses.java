@@ -5,8 +5,6 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.PonetTask;
-import io.quern.internal.device.QueueStream;
-import io.quern.internal.kernel.PonetPoolingKernel;
 import io.quern.internal.scalar.CanonicalMath;
 import io.quern.op.PonetPooling;
 import java.lang.foreign.Arena;
@@ -14,10 +12,10 @@ import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
- * The passes of PoNet's pooling: queries; keys; segment, local and o, with the output. Work is cut by
- * tokens, never by heads, so that whole rows stream by: a pass over a quarter of the columns at a
- * time takes three times as long. The chunks' shares of the first two passes are in the workspace and
- * combined in between, in ascending order.
+ * The passes of PoNet's pooling: queries; keys; segment, local and o, with the output. Work is cut
+ * by tokens, never by heads, so that whole rows stream by: a pass over a quarter of the columns at
+ * a time takes three times as long. The chunks' shares of the first two passes are in the workspace
+ * and combined in between, in ascending order.
  */
 class PonetPasses extends PonetTask {
   /** The most columns of a slice of heads. */
@@ -332,8 +330,7 @@ class PonetPasses extends PonetTask {
   }
 
   /** The state of the softmax over a chunk's keys, head by head. */
-  void addKeys(
-      int worker, long s, long begin, int chunk, int n, long place, int head, int heads) {
+  void addKeys(int worker, long s, long begin, int chunk, int n, long place, int head, int heads) {
     Scratch scratch = scratches[worker];
     int headDim = spec.headDim();
     if (state == null) {
@@ -345,13 +342,7 @@ class PonetPasses extends PonetTask {
       TileReduce.divide(scratch.query, (float) stateValid(), heads * headDim);
     }
     locate(
-        worker,
-        keyType,
-        k,
-        begin * strideK + skipped(keyType, head),
-        strideK,
-        n,
-        heads * headDim);
+        worker, keyType, k, begin * strideK + skipped(keyType, head), strideK, n, heads * headDim);
     Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
     score(scratch, n, chunk, heads);
     if (probabilities != null) {
@@ -750,8 +741,7 @@ class PonetPasses extends PonetTask {
 
   /** Where a row of local is, which is widened if it was not yet. */
   private long localRow(int worker, long token, int head, int dim) {
-    long at =
-        firstLocal + token * strideLocal + (long) head * spec.headDim() * rowType.byteSize();
+    long at = firstLocal + token * strideLocal + (long) head * spec.headDim() * rowType.byteSize();
     if (rowType == DType.F32) {
       return at;
     }

@@ -116,9 +116,9 @@ final class PonetRows {
   }
 
   /**
-   * The dot products of four rows with a piece of the query where a vector has as many lanes as {@link
-   * #products} leaves sums. What is left of each row's sums is halved in one vector for all four: at
-   * the end their lanes are 0, 8, 4 and 12.
+   * The dot products of four rows with a piece of the query where a vector has as many lanes as
+   * {@link #products} leaves sums. What is left of each row's sums is halved in one vector for all
+   * four: at the end their lanes are 0, 8, 4 and 12.
    */
   private static void productsOfFour(
       MemorySegment rows,
@@ -187,7 +187,8 @@ final class PonetRows {
    * The dot products of rows with the heads' pieces of the query.
    *
    * @param at where the rows are
-   * @param places where a row's scores go, head by head {@code CHUNK} apart, {@code chunk} subtracted
+   * @param places where a row's scores go, head by head {@code CHUNK} apart, {@code chunk}
+   *     subtracted
    * @param stride from one head's columns in the row to the next one's
    * @param dim columns of a head, a multiple of 64
    */

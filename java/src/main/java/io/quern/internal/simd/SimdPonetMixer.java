@@ -2,7 +2,6 @@ package io.quern.internal.simd;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
-import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.PonetTask;
 import io.quern.internal.device.QueueStream;
