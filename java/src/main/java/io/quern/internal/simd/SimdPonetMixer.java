@@ -261,6 +261,9 @@ final class SimdPonetMixer implements PonetMixerKernel {
 
   /** Works on panels of the weights, then on blocks of tokens. */
   private static final class Projection extends PonetTask {
+    /** Columns of a block of products. */
+    private static final int WIDTH = Product.BLOCK_PANELS * Product.COLUMNS;
+
     private Packed packed;
     private boolean packing;
 
@@ -325,8 +328,6 @@ final class SimdPonetMixer implements PonetMixerKernel {
         }
       }
     }
-
-    private static final int WIDTH = Product.BLOCK_PANELS * Product.COLUMNS;
 
     private void multiply(int worker, int left, int endLeft, int right, int endRight) {
       int dim = spec.columns();
