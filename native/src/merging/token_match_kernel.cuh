@@ -263,7 +263,7 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
   int merged = arguments.sources;
   if (arguments.selects) {
     // Ascending keys are descending similarities, equal ones by the source's number.
-    for (int i = thread; i < 1 << arguments.sort_bits; i += kMatchThreads) {
+    for (int64_t i = thread; i < int64_t{1} << arguments.sort_bits; i += kMatchThreads) {
       unsigned long long key = ~0ull;
       if (i < arguments.sources) {
         const unsigned int bits = arguments.class_token && i == 0 ? ascending_bits(-INFINITY)
