@@ -7,9 +7,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/**
- * The packed product against one chain of fma an element, and its best columns against a search.
- */
+/** The packed product against one chain of fma an element, and its best rows against a search. */
 @Tag("parity")
 class ProductTest {
   private static final int[][] SHAPES = {
@@ -43,38 +41,55 @@ class ProductTest {
   }
 
   @Test
-  void theFirstOfEqualColumnsIsBestAndNaNNever() {
-    int columns = 3 * Product.COLUMNS;
-    Random random = new Random(1);
-    float[] best = new float[Product.ROWS * Species.LANES];
-    int[] index = new int[best.length];
-    float[][] rows = new float[Product.ROWS][columns];
-    Arrays.fill(best, -2);
-    for (float[] row : rows) {
-      for (int j = 0; j < columns; j++) {
-        row[j] = random.nextInt(8) == 0 ? Float.NaN : random.nextInt(5) - 4;
-      }
-    }
+  void halfATileIsTheHalfOfATile() {
+    int depth = 70;
+    Random random = new Random(2);
+    float[] left = values(random, Product.ROWS * depth);
+    float[] right = values(random, Product.COLUMNS * depth);
     float[] tile = new float[Product.ROWS * Product.COLUMNS];
-    for (int column = 0; column < columns; column += Product.COLUMNS) {
-      for (int i = 0; i < Product.ROWS; i++) {
-        System.arraycopy(rows[i], column, tile, i * Product.COLUMNS, Product.COLUMNS);
+    float[] half = new float[tile.length];
+    Product.tile(left, 0, right, 0, depth, tile, 0, Product.COLUMNS);
+    Product.halfTile(left, 0, right, 0, depth, half, 0, Product.COLUMNS);
+    for (int i = 0; i < tile.length; i++) {
+      if (i % Product.COLUMNS < Species.LANES) {
+        assertEquals(Float.floatToIntBits(tile[i]), Float.floatToIntBits(half[i]));
       }
-      Product.best(tile, column, best, index, 0);
     }
-    for (int i = 0; i < Product.ROWS; i++) {
-      for (int lane = 0; lane < Species.LANES; lane++) {
-        float expected = -2;
-        int expectedIndex = 0;
-        for (int j = lane; j < columns; j += Species.LANES) {
-          if (rows[i][j] > expected) {
-            expected = rows[i][j];
-            expectedIndex = j;
-          }
+  }
+
+  @Test
+  void theFirstOfEqualRowsIsBestAndNaNNever() {
+    int rows = 5 * Product.ROWS;
+    Random random = new Random(1);
+    float[] products = new float[rows * Product.COLUMNS];
+    for (int i = 0; i < products.length; i++) {
+      products[i] = random.nextInt(8) == 0 ? Float.NaN : random.nextInt(7) - 3;
+    }
+    float[] factors = new float[rows];
+    for (int row = 0; row < rows; row++) {
+      factors[row] = random.nextInt(8) == 0 ? Float.NaN : 1 + random.nextInt(2);
+    }
+    float[] best = new float[Product.COLUMNS];
+    int[] index = new int[Product.COLUMNS];
+    Arrays.fill(best, Float.NEGATIVE_INFINITY);
+    int size = Product.ROWS * Product.COLUMNS;
+    for (int row = 0; row < rows; row += Product.ROWS) {
+      int at = row * Product.COLUMNS;
+      float[] tile = Arrays.copyOfRange(products, at, at + size);
+      Product.best(tile, factors, row, row, best, index, 0);
+    }
+    for (int column = 0; column < Product.COLUMNS; column++) {
+      float expected = Float.NEGATIVE_INFINITY;
+      int expectedRow = 0;
+      for (int row = 0; row < rows; row++) {
+        float value = products[row * Product.COLUMNS + column] * factors[row];
+        if (value > expected) {
+          expected = value;
+          expectedRow = row;
         }
-        assertEquals(expected, best[i * Species.LANES + lane]);
-        assertEquals(expectedIndex, index[i * Species.LANES + lane]);
       }
+      assertEquals(expected, best[column]);
+      assertEquals(expectedRow, index[column]);
     }
   }
 
@@ -84,6 +99,22 @@ class ProductTest {
       values[i] = (float) random.nextGaussian();
     }
     return values;
+  }
+
+  @Test
+  void rowsArePackedTogetherAsOneByOne() {
+    int depth = 9;
+    int pitch = 11;
+    float[] rows = values(new Random(3), Product.COLUMNS * pitch);
+    for (int width : new int[] {Product.ROWS, Product.COLUMNS}) {
+      float[] expected = new float[width * depth];
+      for (int row = 0; row < width; row++) {
+        Product.pack(rows, row * pitch, depth, expected, row, width);
+      }
+      float[] packed = new float[width * depth];
+      Product.packRows(rows, pitch, depth, packed, 0, width);
+      assertEquals(Arrays.toString(expected), Arrays.toString(packed));
+    }
   }
 
   private static float[] packed(float[] rows, int count, int depth, int width, float padding) {
