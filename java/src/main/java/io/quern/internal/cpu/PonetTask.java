@@ -97,6 +97,11 @@ public abstract class PonetTask extends RowTask {
     return Math.ceilDiv(2L * Integer.BYTES * tokens, 16) * 16;
   }
 
+  /** Bytes of scratch for rows of o, local and segment in F32, a multiple of 16. */
+  public static long projectedBytes(PonetPooling.Spec spec, long tokens) {
+    return Math.ceilDiv(3 * tokens * spec.columns() * Float.BYTES, 16) * 16;
+  }
+
   /** Takes the operands of a pooling. */
   public final void pool(PonetPooling.Spec spec, PonetPooling.Operands operands) {
     begin(Operator.PONET_POOLING, spec, spec.x(), operands.out().shape().dim(0));

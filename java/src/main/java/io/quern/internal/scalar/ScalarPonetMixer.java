@@ -23,7 +23,7 @@ final class ScalarPonetMixer implements PonetMixerKernel {
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    return PonetTask.chainBytes(tokens) + 3 * tokens * spec.columns() * Float.BYTES;
+    return PonetTask.chainBytes(tokens) + PonetTask.projectedBytes(spec, tokens);
   }
 
   @Override

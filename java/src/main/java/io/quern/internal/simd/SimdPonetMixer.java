@@ -34,7 +34,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     long places = PonetPasses.places(sequences, tokens);
     long wide = (places * (spec.heads() - 1) + sequences * spec.heads()) * spec.columns();
     return projected(tokens)
-        + MADE * tokens * spec.columns() * Float.BYTES
+        + PonetTask.projectedBytes(spec, tokens)
         + PonetPasses.shareBytes(spec, sequences, tokens)
         + Math.ceilDiv(wide * Float.BYTES, 16) * 16;
   }
@@ -79,7 +79,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     Passes task = host.task(Passes.class, workers -> new Passes());
     long tokens = operands.out().shape().dim(0);
     task.mix(spec, operands, projected(tokens));
-    task.lay(pass, host, projected(tokens) + MADE * tokens * spec.columns() * Float.BYTES);
+    task.lay(pass, host, projected(tokens) + PonetTask.projectedBytes(spec, tokens));
     task.folded =
         task.valueSums
             + PonetPasses.places(operands.offsets().shape().dim(0) - 1, tokens)
@@ -235,12 +235,14 @@ final class SimdPonetMixer implements PonetMixerKernel {
   /** Packed operands: the weights of all workers, and a range of x of each. */
   private static final class Packed {
     private final float[][] rows;
+    private final float[][] staged;
     private final float[][] tiles;
     private final Tile[] tile;
     private float[] weights = {};
 
     private Packed(int workers) {
       rows = new float[workers][0];
+      staged = new float[workers][0];
       tiles = new float[workers][Product.BLOCK_ROWS * Product.BLOCK_PANELS * Product.COLUMNS];
       tile = Tile.ofEach(workers);
     }
@@ -254,6 +256,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
       for (int i = 0; i < rows.length; i++) {
         if (rows[i].length < PACKED_ROWS * dim) {
           rows[i] = new float[PACKED_ROWS * dim];
+          staged[i] = new float[Math.max(Product.ROWS, Product.COLUMNS) * dim];
         }
       }
     }
@@ -286,17 +289,14 @@ final class SimdPonetMixer implements PonetMixerKernel {
       int dim = spec.columns();
       int panels = Product.rightPanels(dim);
       int first = panel % panels * Product.COLUMNS;
-      float[] row = packed.tile[worker].floats;
-      for (int i = 0; i < Product.COLUMNS; i++) {
-        int at = panel * Product.COLUMNS * dim + i;
-        if (first + i < dim) {
-          long layer = (long) (PonetMixer.PROJECTIONS - MADE + panel / panels) * dim + first + i;
-          MemorySegment.copy(weight, JAVA_FLOAT, layer * dim * Float.BYTES, row, 0, dim);
-          Product.pack(row, 0, dim, packed.weights, at, Product.COLUMNS);
-        } else {
-          Product.fill(0, dim, packed.weights, at, Product.COLUMNS);
-        }
-      }
+      int count = Math.min(Product.COLUMNS, dim - first);
+      float[] rows = packed.staged[worker];
+      long layer = (long) (PonetMixer.PROJECTIONS - MADE + panel / panels) * dim + first;
+      MemorySegment.copy(
+          weight, JAVA_FLOAT, layer * dim * Float.BYTES, rows, 0, Math.multiplyExact(count, dim));
+      Arrays.fill(rows, count * dim, Product.COLUMNS * dim, 0);
+      int at = panel * Product.COLUMNS * dim;
+      Product.packRows(rows, dim, dim, packed.weights, at, Product.COLUMNS);
     }
 
     /** Rows of o, local and segment of up to PACKED_ROWS tokens. */
@@ -305,15 +305,19 @@ final class SimdPonetMixer implements PonetMixerKernel {
       float[] rows = packed.rows[worker];
       Tile tile = packed.tile[worker];
       int lefts = Product.leftPanels(n);
-      for (int i = 0; i < lefts * Product.ROWS; i++) {
-        int at = i / Product.ROWS * Product.ROWS * dim + i % Product.ROWS;
-        if (i < n) {
-          tile.load(keyType, q, (token + i) * strideQ, 0, dim);
-          tile.widen(keyType, dim);
-          Product.pack(tile.floats, 0, dim, rows, at, Product.ROWS);
-        } else {
-          Product.fill(0, dim, rows, at, Product.ROWS);
+      float[] staged = packed.staged[worker];
+      for (int left = 0; left < lefts; left++) {
+        for (int i = 0; i < Product.ROWS; i++) {
+          int of = left * Product.ROWS + i;
+          if (of < n) {
+            tile.load(keyType, q, (token + of) * strideQ, 0, dim);
+            tile.widen(keyType, dim);
+            System.arraycopy(tile.floats, 0, staged, i * dim, dim);
+          } else {
+            Arrays.fill(staged, i * dim, (i + 1) * dim, 0);
+          }
         }
+        Product.packRows(staged, dim, dim, rows, left * Product.ROWS * dim, Product.ROWS);
       }
       int panels = Product.rightPanels(dim);
       int block = Product.BLOCK_ROWS / Product.ROWS;
