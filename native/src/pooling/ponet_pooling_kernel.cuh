@@ -359,7 +359,7 @@ __device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& it
   const int columns = item.heads * arguments.head_dim;
   for (int first = 0; first < columns; first += kPonetThreads) {
     const int c = first + static_cast<int>(threadIdx.x);
-    const int64_t head = item.first_head + min(c, columns - 1) / arguments.head_dim;
+    const int64_t head = item.first_head + (c < columns ? c / arguments.head_dim : 0);
     const int64_t column = item.first_head * arguments.head_dim + c;
     PonetState state = {-INFINITY, 0.0f, 0.0f, false};
     if (c < columns) {

@@ -140,6 +140,19 @@ final class Product {
   }
 
   /**
+   * Goes on with the chains of a tile that {@code out} holds: over the next {@code depth} elements
+   * of k, where panels are too long to stay in the first-level cache.
+   */
+  static void addTile(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    if (ROWS == 12) {
+      addTile12(left, l, right, r, depth, out, at, stride);
+    } else {
+      addTile6(left, l, right, r, depth, out, at, stride);
+    }
+  }
+
+  /**
    * The first {@link Species#LANES} columns of a tile, in half the time where there are so many
    * registers; the others are undefined.
    */
@@ -352,6 +365,188 @@ final class Product {
     FloatVector t4 = s0;
     FloatVector s5 = s0;
     FloatVector t5 = s0;
+    for (int k = 0; k < depth; k++) {
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
+      FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
+      s0 = a.fma(x, s0);
+      t0 = a.fma(y, t0);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      s1 = a.fma(x, s1);
+      t1 = a.fma(y, t1);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      s2 = a.fma(x, s2);
+      t2 = a.fma(y, t2);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      s3 = a.fma(x, s3);
+      t3 = a.fma(y, t3);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      s4 = a.fma(x, s4);
+      t4 = a.fma(y, t4);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      s5 = a.fma(x, s5);
+      t5 = a.fma(y, t5);
+      l += 6;
+      r += COLUMNS;
+    }
+    s0.intoArray(out, at);
+    t0.intoArray(out, at + LANES);
+    at += stride;
+    s1.intoArray(out, at);
+    t1.intoArray(out, at + LANES);
+    at += stride;
+    s2.intoArray(out, at);
+    t2.intoArray(out, at + LANES);
+    at += stride;
+    s3.intoArray(out, at);
+    t3.intoArray(out, at + LANES);
+    at += stride;
+    s4.intoArray(out, at);
+    t4.intoArray(out, at + LANES);
+    at += stride;
+    s5.intoArray(out, at);
+    t5.intoArray(out, at + LANES);
+  }
+
+  /** 12 rows; all sums stay in registers while k runs. */
+  private static void addTile12(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    int from = at;
+    FloatVector s0 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t0 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s1 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t1 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s2 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t2 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s3 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t3 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s4 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t4 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s5 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t5 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s6 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t6 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s7 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t7 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s8 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t8 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s9 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t9 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s10 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t10 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s11 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t11 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    for (int k = 0; k < depth; k++) {
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
+      FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
+      s0 = a.fma(x, s0);
+      t0 = a.fma(y, t0);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      s1 = a.fma(x, s1);
+      t1 = a.fma(y, t1);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      s2 = a.fma(x, s2);
+      t2 = a.fma(y, t2);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      s3 = a.fma(x, s3);
+      t3 = a.fma(y, t3);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      s4 = a.fma(x, s4);
+      t4 = a.fma(y, t4);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      s5 = a.fma(x, s5);
+      t5 = a.fma(y, t5);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 6]);
+      s6 = a.fma(x, s6);
+      t6 = a.fma(y, t6);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 7]);
+      s7 = a.fma(x, s7);
+      t7 = a.fma(y, t7);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 8]);
+      s8 = a.fma(x, s8);
+      t8 = a.fma(y, t8);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 9]);
+      s9 = a.fma(x, s9);
+      t9 = a.fma(y, t9);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 10]);
+      s10 = a.fma(x, s10);
+      t10 = a.fma(y, t10);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 11]);
+      s11 = a.fma(x, s11);
+      t11 = a.fma(y, t11);
+      l += 12;
+      r += COLUMNS;
+    }
+    s0.intoArray(out, at);
+    t0.intoArray(out, at + LANES);
+    at += stride;
+    s1.intoArray(out, at);
+    t1.intoArray(out, at + LANES);
+    at += stride;
+    s2.intoArray(out, at);
+    t2.intoArray(out, at + LANES);
+    at += stride;
+    s3.intoArray(out, at);
+    t3.intoArray(out, at + LANES);
+    at += stride;
+    s4.intoArray(out, at);
+    t4.intoArray(out, at + LANES);
+    at += stride;
+    s5.intoArray(out, at);
+    t5.intoArray(out, at + LANES);
+    at += stride;
+    s6.intoArray(out, at);
+    t6.intoArray(out, at + LANES);
+    at += stride;
+    s7.intoArray(out, at);
+    t7.intoArray(out, at + LANES);
+    at += stride;
+    s8.intoArray(out, at);
+    t8.intoArray(out, at + LANES);
+    at += stride;
+    s9.intoArray(out, at);
+    t9.intoArray(out, at + LANES);
+    at += stride;
+    s10.intoArray(out, at);
+    t10.intoArray(out, at + LANES);
+    at += stride;
+    s11.intoArray(out, at);
+    t11.intoArray(out, at + LANES);
+  }
+
+  /** 6 rows; all sums stay in registers while k runs. */
+  private static void addTile6(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    int from = at;
+    FloatVector s0 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t0 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s1 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t1 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s2 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t2 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s3 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t3 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s4 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t4 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
+    from += stride;
+    FloatVector s5 = FloatVector.fromArray(Species.FLOAT, out, from);
+    FloatVector t5 = FloatVector.fromArray(Species.FLOAT, out, from + LANES);
     for (int k = 0; k < depth; k++) {
       FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
       FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);

@@ -267,6 +267,9 @@ final class SimdPonetMixer implements PonetMixerKernel {
     /** Columns of a block of products. */
     private static final int WIDTH = Product.BLOCK_PANELS * Product.COLUMNS;
 
+    /** Elements of k at a time: so much of a panel stays in the first-level cache. */
+    private static final int DEPTH = 256;
+
     private Packed packed;
     private boolean packing;
 
@@ -337,18 +340,16 @@ final class SimdPonetMixer implements PonetMixerKernel {
       int dim = spec.columns();
       float[] rows = packed.rows[worker];
       float[] out = packed.tiles[worker];
-      for (int l = left; l < endLeft; l++) {
+      Arrays.fill(out, 0, (endLeft - left) * Product.ROWS * WIDTH, 0);
+      for (int k = 0; k < dim; k += DEPTH) {
+        int depth = Math.min(DEPTH, dim - k);
         for (int r = right; r < endRight; r++) {
-          int at = (l - left) * Product.ROWS * WIDTH + (r - right) * Product.COLUMNS;
-          Product.tile(
-              rows,
-              l * Product.ROWS * dim,
-              packed.weights,
-              r * Product.COLUMNS * dim,
-              dim,
-              out,
-              at,
-              WIDTH);
+          int column = (r * dim + k) * Product.COLUMNS;
+          for (int l = left; l < endLeft; l++) {
+            int at = (l - left) * Product.ROWS * WIDTH + (r - right) * Product.COLUMNS;
+            int row = (l * dim + k) * Product.ROWS;
+            Product.addTile(rows, row, packed.weights, column, depth, out, at, WIDTH);
+          }
         }
       }
     }
