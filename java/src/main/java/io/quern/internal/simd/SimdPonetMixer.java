@@ -267,9 +267,6 @@ final class SimdPonetMixer implements PonetMixerKernel {
     /** Columns of a block of products. */
     private static final int WIDTH = Product.BLOCK_PANELS * Product.COLUMNS;
 
-    /** Elements of k at a time: so much of a panel stays in the first-level cache. */
-    private static final int DEPTH = 256;
-
     private Packed packed;
     private boolean packing;
 
@@ -340,16 +337,12 @@ final class SimdPonetMixer implements PonetMixerKernel {
       int dim = spec.columns();
       float[] rows = packed.rows[worker];
       float[] out = packed.tiles[worker];
-      Arrays.fill(out, 0, (endLeft - left) * Product.ROWS * WIDTH, 0);
-      for (int k = 0; k < dim; k += DEPTH) {
-        int depth = Math.min(DEPTH, dim - k);
+      for (int l = left; l < endLeft; l++) {
         for (int r = right; r < endRight; r++) {
-          int column = (r * dim + k) * Product.COLUMNS;
-          for (int l = left; l < endLeft; l++) {
-            int at = (l - left) * Product.ROWS * WIDTH + (r - right) * Product.COLUMNS;
-            int row = (l * dim + k) * Product.ROWS;
-            Product.addTile(rows, row, packed.weights, column, depth, out, at, WIDTH);
-          }
+          int at = (l - left) * Product.ROWS * WIDTH + (r - right) * Product.COLUMNS;
+          int row = l * Product.ROWS * dim;
+          int column = r * Product.COLUMNS * dim;
+          Product.tile(rows, row, packed.weights, column, dim, out, at, WIDTH);
         }
       }
     }
