@@ -72,7 +72,7 @@ class PonetPasses extends PonetTask {
     final float[] row = new float[COLUMNS];
     final float[] scores = new float[HEADS * PonetTask.CHUNK];
     final float[] weights = new float[PonetTask.CHUNK];
-    final float[] partials = new float[PonetRows.PARTIALS];
+    final float[] partials = new float[4 * PonetRows.PARTIALS];
 
     /** Tokens of a batch, counted in their sequence, and where their rows are in {@code rows}. */
     final int[] tokens = new int[PonetTask.CHUNK];

@@ -8,7 +8,6 @@ import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorShuffle;
 
 /**
  * What {@link SimdPonetPooling} does with rows of F32 in native memory. Rows are at byte offsets;
@@ -23,19 +22,7 @@ final class PonetRows {
   /** Partial sums of a dot product that {@link #products} leaves: the rest is halved one by one. */
   static final int PARTIALS = 16;
 
-  // Lane i of the result is lane i ^ n; whether a lane is among those of an odd multiple of n.
-  private static final VectorShuffle<Float> SWAP_8 = swap(8);
-  private static final VectorShuffle<Float> SWAP_4 = swap(4);
-  private static final VectorShuffle<Float> SWAP_2 = swap(2);
-  private static final VectorShuffle<Float> SWAP_1 = swap(1);
-  private static final VectorMask<Float> HIGH_8 = VectorMask.fromLong(Species.FLOAT, 0xff00);
-  private static final VectorMask<Float> HIGH_4 = VectorMask.fromLong(Species.FLOAT, 0xf0f0);
-
   private PonetRows() {}
-
-  private static VectorShuffle<Float> swap(int n) {
-    return VectorShuffle.fromOp(Species.FLOAT, i -> (i ^ n) % LANES);
-  }
 
   private static float get(MemorySegment rows, long at, int d) {
     return rows.get(JAVA_FLOAT, at + (long) d * Float.BYTES);
@@ -116,9 +103,8 @@ final class PonetRows {
   }
 
   /**
-   * The dot products of four rows with a piece of the query where a vector has as many lanes as
-   * {@link #products} leaves sums. What is left of each row's sums is halved in one vector for all
-   * four: at the end their lanes are 0, 8, 4 and 12.
+   * {@link #products} of four rows where a vector has as many lanes as it leaves sums. Halving those by
+   * shuffles as well made C2 box them in some runs.
    */
   private static void productsOfFour(
       MemorySegment rows,
@@ -176,11 +162,10 @@ final class PonetRows {
     b0 = b0.add(b2).add(b1.add(b3));
     c0 = c0.add(c2).add(c1.add(c3));
     e0 = e0.add(e2).add(e1.add(e3));
-    a0 = a0.add(a0.rearrange(SWAP_8)).blend(b0.add(b0.rearrange(SWAP_8)), HIGH_8);
-    c0 = c0.add(c0.rearrange(SWAP_8)).blend(e0.add(e0.rearrange(SWAP_8)), HIGH_8);
-    a0 = a0.add(a0.rearrange(SWAP_4)).blend(c0.add(c0.rearrange(SWAP_4)), HIGH_4);
-    a0 = a0.add(a0.rearrange(SWAP_2));
-    a0.add(a0.rearrange(SWAP_1)).intoArray(sums, 0);
+    a0.intoArray(sums, 0);
+    b0.intoArray(sums, PARTIALS);
+    c0.intoArray(sums, 2 * PARTIALS);
+    e0.intoArray(sums, 3 * PARTIALS);
   }
 
   /**
@@ -220,26 +205,26 @@ final class PonetRows {
             dim,
             sums);
         int to = h * PonetTask.CHUNK - chunk;
-        scores[to + places[i]] = sums[0] * scale;
-        scores[to + places[i + 1]] = sums[8] * scale;
-        scores[to + places[i + 2]] = sums[4] * scale;
-        scores[to + places[i + 3]] = sums[12] * scale;
+        scores[to + places[i]] = halved(sums, 0) * scale;
+        scores[to + places[i + 1]] = halved(sums, PARTIALS) * scale;
+        scores[to + places[i + 2]] = halved(sums, 2 * PARTIALS) * scale;
+        scores[to + places[i + 3]] = halved(sums, 3 * PARTIALS) * scale;
       }
     }
     for (; i < n; i++) {
       for (int h = 0; h < heads; h++) {
         products(rows, at[i] + (long) h * stride * Float.BYTES, query, h * dim, dim, sums);
-        scores[h * PonetTask.CHUNK - chunk + places[i]] = halved(sums) * scale;
+        scores[h * PonetTask.CHUNK - chunk + places[i]] = halved(sums, 0) * scale;
       }
     }
   }
 
   /** The rest of what {@link #products} began. */
-  private static float halved(float[] sums) {
-    float s0 = (sums[0] + sums[8]) + (sums[4] + sums[12]);
-    float s1 = (sums[1] + sums[9]) + (sums[5] + sums[13]);
-    float s2 = (sums[2] + sums[10]) + (sums[6] + sums[14]);
-    float s3 = (sums[3] + sums[11]) + (sums[7] + sums[15]);
+  private static float halved(float[] sums, int at) {
+    float s0 = (sums[at] + sums[at + 8]) + (sums[at + 4] + sums[at + 12]);
+    float s1 = (sums[at + 1] + sums[at + 9]) + (sums[at + 5] + sums[at + 13]);
+    float s2 = (sums[at + 2] + sums[at + 10]) + (sums[at + 6] + sums[at + 14]);
+    float s3 = (sums[at + 3] + sums[at + 11]) + (sums[at + 7] + sums[at + 15]);
     return (s0 + s2) + (s1 + s3);
   }
 
