@@ -103,8 +103,8 @@ final class PonetRows {
   }
 
   /**
-   * {@link #products} of four rows where a vector has as many lanes as it leaves sums. Halving those by
-   * shuffles as well made C2 box them in some runs.
+   * {@link #products} of four rows where a vector has as many lanes as it leaves sums. Halving
+   * those by shuffles as well made C2 box them in some runs.
    */
   private static void productsOfFour(
       MemorySegment rows,
