@@ -1,6 +1,7 @@
 /* jextract input for io.quern.bindings.quern.QuernAbi: every header of Quern's C ABI. */
 #include "quern/cache.h"
 #include "quern/gather.h"
+#include "quern/merging.h"
 #include "quern/pooling.h"
 #include "quern/quern.h"
 #include "quern/recycling.h"

@@ -181,6 +181,35 @@ final class Check {
     };
   }
 
+  /** A matrix without gaps between its rows. */
+  static void denseMatrix(String op, String operand, Buffer buffer, long rows, long columns) {
+    matrix(op, operand, buffer, rows, columns);
+    dense(op, operand, buffer);
+  }
+
+  /** An operand that is written. */
+  static void output(String op, String operand, Buffer buffer, DType dtype, Device device) {
+    operand(op, operand, buffer, dtype, device);
+    writable(op, operand, buffer);
+  }
+
+  /**
+   * Rows of {@code dim} elements, one for each token: [batch, tokens, dim] or [batch · tokens,
+   * dim].
+   */
+  static void tokens(String op, String operand, Buffer buffer, long batch, long tokens, long dim) {
+    Shape shape = buffer.shape();
+    boolean fits =
+        shape.rank() == 3
+            ? shape.dim(0) == batch && shape.dim(1) == tokens
+            : shape.rank() == 2 && shape.dim(0) == batch * tokens;
+    if (!fits || shape.last() != dim) {
+      throw new IllegalArgumentException(
+          "%s: %s has shape %s, expected [%d, %d, %d]"
+              .formatted(op, operand, shape, batch, tokens, dim));
+    }
+  }
+
   static DType floating(String what, DType dtype) {
     if (!Objects.requireNonNull(dtype, what).isFloat()) {
       throw new IllegalArgumentException(what + " is " + dtype + ", expected F32, F16 or BF16");

@@ -86,6 +86,7 @@ class MisuseTest {
     calls.addAll(SegmentBroadcastCases.misuses());
     calls.addAll(SegmentMaxCases.misuses());
     calls.addAll(WindowPoolCases.misuses());
+    calls.addAll(MergingMisuse.calls());
     return calls;
   }
 

@@ -37,6 +37,11 @@ public interface OperatorCase {
     cases.addAll(WindowPoolCases.small());
     cases.addAll(PonetSegmentsCases.small());
     cases.addAll(PonetPoolingCases.small());
+    cases.addAll(TokenMatchCases.small());
+    cases.addAll(TokenMergeCases.small());
+    cases.addAll(TokenUnmergeCases.small());
+    cases.addAll(TokenPruneCases.small());
+    cases.addAll(DiffRateBlockCases.small());
     return cases;
   }
 

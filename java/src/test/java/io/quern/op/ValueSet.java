@@ -13,7 +13,9 @@ public enum ValueSet {
    * Any bit pattern in 16 bit; in F32 NaNs, infinities, zeros of both signs, and values at a
    * rounding border.
    */
-  SPECIAL;
+  SPECIAL,
+  /** −1, 0 and 1, so that many rows are equal, opposite or zero. */
+  FEW;
 
   private static final float[] TINY = {0x1p-15f, 0x1p-18f, 0x1p-23f, 0x1p-130f, 0x1p-145f};
 
@@ -53,6 +55,7 @@ public enum ValueSet {
         float scale = TINY[random.nextInt(dtype == DType.F16 ? TINY_IN_F16 : TINY.length)];
         yield encode(dtype, (float) random.nextGaussian() * scale);
       }
+      case FEW -> encode(dtype, random.nextInt(3) - 1);
       case SPECIAL -> {
         if (dtype != DType.F32) {
           yield random.nextInt();

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.sun.management.ThreadMXBean;
 import io.quern.Backend;
+import io.quern.DType;
 import io.quern.Device;
 import io.quern.Stream;
 import java.lang.management.ManagementFactory;
@@ -91,6 +92,18 @@ class ZeroAllocationTest {
         .forEach(cases::add);
     AdjacencyFillCases.small().stream()
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP && each.sizes().size() == 100)
+        .forEach(cases::add);
+    TokenMatchCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197)
+        .forEach(cases::add);
+    TokenMergeCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197 && each.spec().dtype() == DType.F32)
+        .forEach(cases::add);
+    TokenUnmergeCases.small().stream()
+        .filter(each -> each.spec().tokens() == 200 && !each.spec().droppedToFirst())
+        .forEach(cases::add);
+    DiffRateBlockCases.small().stream()
+        .filter(each -> each.spec().tokens() == 197)
         .forEach(cases::add);
     return cases;
   }

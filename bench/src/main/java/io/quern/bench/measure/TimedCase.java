@@ -50,6 +50,7 @@ public record TimedCase(
     VerifyWorkload.cases().forEach(all::add); // tree_verify
     TopKWorkload.cases().forEach(all::add); // top_k
     PonetWorkload.cases().forEach(all::add); // ponet_pooling
+    MergeWorkload.cases().forEach(all::add); // token_match, diffrate_block
     return all;
   }
 

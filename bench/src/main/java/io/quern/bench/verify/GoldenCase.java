@@ -124,6 +124,21 @@ final class GoldenCase implements AutoCloseable {
     return tensor(OUTPUT + name);
   }
 
+  /**
+   * What is expected where it is no tensor: a value as those of {@link #params()}; null where it
+   * is.
+   */
+  Object expected() throws IOException {
+    String text = file.metadata().get("expected");
+    if (text == null) {
+      return null;
+    }
+    try (JsonParser json = JSON.createParser(text)) {
+      json.nextToken();
+      return value(json);
+    }
+  }
+
   /** How close an output has to come. */
   Tolerance tolerance(String output) {
     Tolerance tolerance = tolerances.get(output);

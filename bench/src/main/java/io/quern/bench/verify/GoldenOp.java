@@ -23,4 +23,13 @@ interface GoldenOp {
    * @return the outputs by name, at least those the case expects
    */
   Map<String, GoldenTensor> run(GoldenCase golden, Operands operands);
+
+  /**
+   * Computes what a case expects that is no tensor.
+   *
+   * @return maps, lists, longs, doubles, booleans and strings, as in {@link GoldenCase#expected()}
+   */
+  default Object value(GoldenCase golden) {
+    throw new UnsupportedOperationException(name() + " gives tensors");
+  }
 }

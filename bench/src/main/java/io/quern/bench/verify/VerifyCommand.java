@@ -75,6 +75,16 @@ public final class VerifyCommand implements Command {
     ops.add(new PonetSegmentIndexGolden());
     ops.add(new PonetMixGolden());
     ops.add(new PonetSelfAttentionGolden());
+    ops.add(new TomeBipartiteGolden());
+    ops.add(new TomeEveryKthGolden());
+    ops.add(new TomePermutedGolden());
+    ops.add(new TomeSchedulesGolden());
+    ops.add(new TomesdGridGolden());
+    ops.add(new TomesdPlanGolden());
+    ops.add(new DiffRateMergeGolden());
+    ops.add(new DiffRateBlockGolden());
+    ops.add(new DiffRateUncompressGolden());
+    ops.add(new DiffRateFlopsGolden());
     return ops;
   }
 
@@ -229,6 +239,10 @@ public final class VerifyCommand implements Command {
   private static Optional<String> difference(GoldenCase golden, GoldenOp op, Device device) {
     try (var stream = device.openStream();
         Operands operands = new Operands(device, stream)) {
+      Object expected = golden.expected();
+      if (expected != null) {
+        return GoldenValue.difference(op.value(golden), expected, golden);
+      }
       Map<String, GoldenTensor> results = op.run(golden, operands);
       List<String> outputs = golden.outputs();
       if (outputs.isEmpty()) {
@@ -245,7 +259,7 @@ public final class VerifyCommand implements Command {
         }
       }
       return Optional.empty();
-    } catch (RuntimeException e) {
+    } catch (RuntimeException | IOException e) {
       return Optional.of(e.toString());
     }
   }

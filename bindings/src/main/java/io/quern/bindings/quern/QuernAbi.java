@@ -2029,6 +2029,705 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_MERGE_BIPARTITE = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_BIPARTITE = 0
+     * }
+     */
+    public static int QUERN_MERGE_BIPARTITE() {
+        return QUERN_MERGE_BIPARTITE;
+    }
+    private static final int QUERN_MERGE_EVERY_KTH = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_EVERY_KTH = 1
+     * }
+     */
+    public static int QUERN_MERGE_EVERY_KTH() {
+        return QUERN_MERGE_EVERY_KTH;
+    }
+    private static final int QUERN_MERGE_PERMUTED = (int)2L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_PERMUTED = 2
+     * }
+     */
+    public static int QUERN_MERGE_PERMUTED() {
+        return QUERN_MERGE_PERMUTED;
+    }
+    private static final int QUERN_MERGE_GRID = (int)3L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_GRID = 3
+     * }
+     */
+    public static int QUERN_MERGE_GRID() {
+        return QUERN_MERGE_GRID;
+    }
+    private static final int QUERN_MERGE_HEAD_TAIL = (int)4L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_HEAD_TAIL = 4
+     * }
+     */
+    public static int QUERN_MERGE_HEAD_TAIL() {
+        return QUERN_MERGE_HEAD_TAIL;
+    }
+    private static final int QUERN_TOKEN_ORDER_PUBLISHED = (int)0L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TOKEN_ORDER_PUBLISHED = 0
+     * }
+     */
+    public static int QUERN_TOKEN_ORDER_PUBLISHED() {
+        return QUERN_TOKEN_ORDER_PUBLISHED;
+    }
+    private static final int QUERN_TOKEN_ORDER_TOKENS = (int)1L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_TOKEN_ORDER_TOKENS = 1
+     * }
+     */
+    public static int QUERN_TOKEN_ORDER_TOKENS() {
+        return QUERN_TOKEN_ORDER_TOKENS;
+    }
+
+    private static class quern_token_match_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_workspace(const quern_token_match_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_workspace$descriptor() {
+        return quern_token_match_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_workspace(const quern_token_match_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle quern_token_match_workspace$handle() {
+        return quern_token_match_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_workspace(const quern_token_match_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment quern_token_match_workspace$address() {
+        return quern_token_match_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_workspace(const quern_token_match_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static int quern_token_match_workspace(MemorySegment desc, MemorySegment bytes) {
+        var mh$ = quern_token_match_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_workspace", desc, bytes);
+            }
+            return (int)mh$.invokeExact(desc, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_prepare$descriptor() {
+        return quern_token_match_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_match_prepare$handle() {
+        return quern_token_match_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_match_prepare$address() {
+        return quern_token_match_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_match_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_match_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match$descriptor() {
+        return quern_token_match.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_match$handle() {
+        return quern_token_match.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_match$address() {
+        return quern_token_match.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_match(MemorySegment desc, int device, MemorySegment metric, MemorySegment order, MemorySegment limits, MemorySegment slot, MemorySegment similarity, MemorySegment count, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_match.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match", desc, device, metric, order, limits, slot, similarity, count, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, metric, order, limits, slot, similarity, count, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_prune_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune_workspace$descriptor() {
+        return quern_token_prune_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle quern_token_prune_workspace$handle() {
+        return quern_token_prune_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment quern_token_prune_workspace$address() {
+        return quern_token_prune_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_workspace(const quern_token_prune_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static int quern_token_prune_workspace(MemorySegment desc, MemorySegment bytes) {
+        var mh$ = quern_token_prune_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune_workspace", desc, bytes);
+            }
+            return (int)mh$.invokeExact(desc, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_prune_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune_prepare$descriptor() {
+        return quern_token_prune_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_prune_prepare$handle() {
+        return quern_token_prune_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_prune_prepare$address() {
+        return quern_token_prune_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune_prepare(const quern_token_prune_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_prune_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_prune_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_prune {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_prune");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_prune$descriptor() {
+        return quern_token_prune.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_prune$handle() {
+        return quern_token_prune.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_prune$address() {
+        return quern_token_prune.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_prune(const quern_token_prune_desc *desc, int32_t device, const float *attention, int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_prune(MemorySegment desc, int device, MemorySegment attention, MemorySegment order, MemorySegment slot, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_prune.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_prune", desc, device, attention, order, slot, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, attention, order, slot, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_merge_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_merge_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge_prepare(const quern_token_merge_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_merge_prepare$descriptor() {
+        return quern_token_merge_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge_prepare(const quern_token_merge_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_merge_prepare$handle() {
+        return quern_token_merge_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge_prepare(const quern_token_merge_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_merge_prepare$address() {
+        return quern_token_merge_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_merge_prepare(const quern_token_merge_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_merge_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_merge_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_merge_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_merge {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_merge");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge(const quern_token_merge_desc *desc, int32_t device, const void *x, const int32_t *slot, const float *size, const float *scale, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_merge$descriptor() {
+        return quern_token_merge.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge(const quern_token_merge_desc *desc, int32_t device, const void *x, const int32_t *slot, const float *size, const float *scale, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_merge$handle() {
+        return quern_token_merge.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_merge(const quern_token_merge_desc *desc, int32_t device, const void *x, const int32_t *slot, const float *size, const float *scale, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_merge$address() {
+        return quern_token_merge.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_merge(const quern_token_merge_desc *desc, int32_t device, const void *x, const int32_t *slot, const float *size, const float *scale, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static int quern_token_merge(MemorySegment desc, int device, MemorySegment x, MemorySegment slot, MemorySegment size, MemorySegment scale, MemorySegment out, MemorySegment size_out, MemorySegment stream) {
+        var mh$ = quern_token_merge.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_merge", desc, device, x, slot, size, scale, out, size_out, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, slot, size, scale, out, size_out, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_unmerge_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_unmerge_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge_prepare(const quern_token_unmerge_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_unmerge_prepare$descriptor() {
+        return quern_token_unmerge_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge_prepare(const quern_token_unmerge_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_unmerge_prepare$handle() {
+        return quern_token_unmerge_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge_prepare(const quern_token_unmerge_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_unmerge_prepare$address() {
+        return quern_token_unmerge_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge_prepare(const quern_token_unmerge_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_unmerge_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_unmerge_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_unmerge_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_unmerge {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_unmerge");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge(const quern_token_unmerge_desc *desc, int32_t device, const void *y, const int32_t *slot, void *out, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_unmerge$descriptor() {
+        return quern_token_unmerge.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge(const quern_token_unmerge_desc *desc, int32_t device, const void *y, const int32_t *slot, void *out, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_unmerge$handle() {
+        return quern_token_unmerge.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge(const quern_token_unmerge_desc *desc, int32_t device, const void *y, const int32_t *slot, void *out, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_unmerge$address() {
+        return quern_token_unmerge.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_unmerge(const quern_token_unmerge_desc *desc, int32_t device, const void *y, const int32_t *slot, void *out, void *stream)
+     * }
+     */
+    public static int quern_token_unmerge(MemorySegment desc, int device, MemorySegment y, MemorySegment slot, MemorySegment out, MemorySegment stream) {
+        var mh$ = quern_token_unmerge.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_unmerge", desc, device, y, slot, out, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, y, slot, out, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 
     private static class quern_segment_max_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(

@@ -28,7 +28,11 @@ final class CudaKernels {
           CudaSegmentMax::prepare,
           CudaWindowPool::prepare,
           CudaPonetSegments::prepare,
-          CudaPonetPooling::prepare);
+          CudaPonetPooling::prepare,
+          CudaTokenMatch::prepare,
+          CudaTokenMerge::prepare,
+          CudaTokenUnmerge::prepare,
+          CudaTokenPrune::prepare);
 
   private CudaKernels() {}
 

@@ -25,6 +25,10 @@ package io.quern.internal.kernel;
  * @param windowPool kernels of {@code WindowPool}
  * @param ponetSegments kernels of {@code PonetSegments}
  * @param ponetPooling kernels of {@code PonetPooling}
+ * @param tokenMatch kernels of {@code TokenMatch}
+ * @param tokenMerge kernels of {@code TokenMerge}
+ * @param tokenUnmerge kernels of {@code TokenUnmerge}
+ * @param tokenPrune kernels of {@code TokenPrune}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -48,4 +52,8 @@ public record KernelSet(
     SegmentMaxKernel.Factory segmentMax,
     WindowPoolKernel.Factory windowPool,
     PonetSegmentsKernel.Factory ponetSegments,
-    PonetPoolingKernel.Factory ponetPooling) {}
+    PonetPoolingKernel.Factory ponetPooling,
+    TokenMatchKernel.Factory tokenMatch,
+    TokenMergeKernel.Factory tokenMerge,
+    TokenUnmergeKernel.Factory tokenUnmerge,
+    TokenPruneKernel.Factory tokenPrune) {}

@@ -23,7 +23,11 @@ public enum Operator {
   SEGMENT_MAX("SegmentMax"),
   WINDOW_POOL("WindowPool"),
   PONET_SEGMENTS("PonetSegments"),
-  PONET_POOLING("PonetPooling");
+  PONET_POOLING("PonetPooling"),
+  TOKEN_MATCH("TokenMatch"),
+  TOKEN_MERGE("TokenMerge"),
+  TOKEN_UNMERGE("TokenUnmerge"),
+  TOKEN_PRUNE("TokenPrune");
 
   private final String className;
 

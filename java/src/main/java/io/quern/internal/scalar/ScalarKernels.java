@@ -34,6 +34,10 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarSegmentMax(spec),
         (device, spec) -> new ScalarWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
-        (device, spec) -> new ScalarPonetPooling(spec));
+        (device, spec) -> new ScalarPonetPooling(spec),
+        (device, spec) -> new ScalarTokenMatch(spec),
+        (device, spec) -> new ScalarTokenMerge(spec),
+        (device, spec) -> new ScalarTokenUnmerge(spec),
+        (device, spec) -> new ScalarTokenPrune(spec));
   }
 }

@@ -34,6 +34,10 @@ public final class SimdKernels {
         (device, spec) -> new SimdSegmentMax(spec),
         (device, spec) -> new SimdWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
-        (device, spec) -> new SimdPonetPooling(spec));
+        (device, spec) -> new SimdPonetPooling(spec),
+        (device, spec) -> new SimdTokenMatch(spec),
+        (device, spec) -> new SimdTokenMerge(spec),
+        (device, spec) -> new SimdTokenUnmerge(spec),
+        (device, spec) -> new SimdTokenPrune(spec));
   }
 }

@@ -11,6 +11,7 @@ import io.quern.op.Combine;
 import io.quern.op.EmbeddingGather;
 import io.quern.op.EmptyBagPolicy;
 import io.quern.op.IndexPolicy;
+import io.quern.op.TokenOrder;
 import io.quern.op.TreeMaskFormat;
 import io.quern.op.TreeStatus;
 import io.quern.op.TreeVerify;
@@ -37,6 +38,7 @@ class AbiNumbersTest {
     assertNumbers("QUERN_CANDIDATES_", CandidateNumbering.values(), 0);
     assertNumbers("QUERN_VERIFY_", VerifyRule.values(), 0);
     assertNumbers("QUERN_TARGET_", VerifyTarget.values(), 0);
+    assertNumbers("QUERN_TOKEN_ORDER_", TokenOrder.values(), 0);
     assertNumbers("QUERN_DATA_", Kind.values(), QuernAbi.QUERN_DATA_OK() + 1);
     assertEquals(EmbeddingGather.MAX_TABLES, QuernAbi.QUERN_MAX_TABLES());
     assertEquals(TreeVerify.MAX_PATHS, QuernAbi.QUERN_MAX_VERIFY_PATHS());
