@@ -22,7 +22,6 @@ import java.util.concurrent.locks.LockSupport;
  */
 public final class Comparison {
   private static final int WARM_UP_RUNS = 12_000;
-  private static final long WARM_UP_NANOS = 1_500_000_000L;
   private static final int ALLOCATION_RUNS = 1000;
   private static final long ALLOCATION_NANOS = 200_000_000L;
 
@@ -52,8 +51,14 @@ public final class Comparison {
    *
    * @param turns every contender is sampled at least this often
    * @param seconds all contenders together have run at least this long
+   * @param warmUp seconds for which each contender is warmed up, unless it has run often before
    */
-  public record StopRule(int turns, double seconds) {}
+  public record StopRule(int turns, double seconds, double warmUp) {
+    @Override
+    public String toString() {
+      return "%d turns and %s s after a warm-up of %s s".formatted(turns, seconds, warmUp);
+    }
+  }
 
   /**
    * Runs every contender twice on poisoned outputs and compares them with the first one's.
@@ -173,7 +178,7 @@ public final class Comparison {
     int[] runs = new int[all.size()];
     List<List<Double>> micros = new ArrayList<>();
     for (int c = 0; c < runs.length; c++) {
-      warmUp(all.get(c));
+      warmUp(all.get(c), rule.warmUp());
       double seconds = all.get(c).seconds(0, 1, workload.inputSets());
       runs[c] = (int) Math.max(1, Math.ceil(SAMPLE_SECONDS / Math.max(seconds, 1e-7)));
       micros.add(new ArrayList<>());
@@ -207,9 +212,9 @@ public final class Comparison {
     return timings;
   }
 
-  private void warmUp(Contender contender) {
+  private void warmUp(Contender contender, double seconds) {
     long start = System.nanoTime();
-    for (int i = 0; i < WARM_UP_RUNS && System.nanoTime() - start < WARM_UP_NANOS; i++) {
+    for (int i = 0; i < WARM_UP_RUNS && (System.nanoTime() - start) * 1e-9 < seconds; i++) {
       contender.run(workload.warmUpSet());
     }
     for (int set = 0; set < 2; set++) {

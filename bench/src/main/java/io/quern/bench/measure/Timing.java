@@ -1,5 +1,6 @@
 package io.quern.bench.measure;
 
+import io.quern.timing.Statistics;
 import java.util.List;
 
 /**
@@ -21,6 +22,11 @@ public record Timing(
   /** Microseconds that p percent of the samples stayed under. */
   public double percentile(double p) {
     return Statistics.percentile(micros.stream().mapToDouble(d -> d).toArray(), p);
+  }
+
+  /** Microseconds of a run: the median with its 95 % interval. */
+  public Statistics.Interval median() {
+    return Statistics.bootstrapMedian(micros.stream().mapToDouble(d -> d).toArray());
   }
 
   /** GB/s at the median. */
