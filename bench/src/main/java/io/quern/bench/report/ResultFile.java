@@ -15,6 +15,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
+import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -55,9 +56,7 @@ record ResultFile(List<Figure> figures, List<Line> refused, List<Line> runs, Lis
     ResultFile all =
         new ResultFile(new ArrayList<>(), new ArrayList<>(), new ArrayList<>(), new ArrayList<>());
     for (String name : names) {
-      try (InputStream in = new BufferedInputStream(Files.newInputStream(Path.of(name)))) {
-        all.addAll(name, in);
-      }
+      lines(name).forEach(all::add);
     }
     if (all.figures.isEmpty() && all.refused.isEmpty()) {
       throw new BadArgumentsException("no figures in " + String.join(", ", names));
@@ -65,20 +64,26 @@ record ResultFile(List<Figure> figures, List<Line> refused, List<Line> runs, Lis
     return all;
   }
 
-  private void addAll(String name, InputStream in) throws IOException {
-    int number = 0;
-    for (byte[] bytes = nextLine(name, 1, in);
-        bytes != null;
-        bytes = nextLine(name, number + 1, in)) {
-      number++;
-      if (number > MOST_LINES) {
-        throw new BadArgumentsException("%s: more than %d lines".formatted(name, MOST_LINES));
+  /** The lines of a file, whatever their schema; blank ones are none. */
+  static List<Line> lines(String name) throws IOException {
+    List<Line> lines = new ArrayList<>();
+    try (InputStream in = new BufferedInputStream(Files.newInputStream(Path.of(name)))) {
+      int number = 1;
+      for (byte[] line = nextLine(name, number, in);
+          line != null;
+          line = nextLine(name, number, in)) {
+        if (number > MOST_LINES) {
+          throw new BadArgumentsException("%s: more than %d lines".formatted(name, MOST_LINES));
+        }
+        if (!new String(line, StandardCharsets.ISO_8859_1).isBlank()) {
+          lines.add(new Line(name, number, object(name, number, line)));
+        }
+        number++;
       }
-      if (new String(bytes, StandardCharsets.ISO_8859_1).isBlank()) {
-        continue;
-      }
-      add(new Line(name, number, object(name, number, bytes)));
+    } catch (NoSuchFileException e) {
+      throw new BadArgumentsException("there is no file " + name, e);
     }
+    return lines;
   }
 
   private void add(Line line) {
