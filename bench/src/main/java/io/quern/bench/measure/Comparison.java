@@ -177,11 +177,14 @@ public final class Comparison {
   private List<Timing> measure(List<Contender> all, StopRule rule) {
     int[] runs = new int[all.size()];
     List<List<Double>> micros = new ArrayList<>();
+    List<List<Double>> cpuMicros = new ArrayList<>();
+    ThreadMXBean thread = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     for (int c = 0; c < runs.length; c++) {
       warmUp(all.get(c), rule.warmUp());
       double seconds = all.get(c).seconds(0, 1, workload.inputSets());
       runs[c] = (int) Math.max(1, Math.ceil(SAMPLE_SECONDS / Math.max(seconds, 1e-7)));
       micros.add(new ArrayList<>());
+      cpuMicros.add(new ArrayList<>());
     }
     long start = System.nanoTime();
     int next = 0; // input set
@@ -190,8 +193,11 @@ public final class Comparison {
         turn++) {
       for (int i = 0; i < runs.length; i++) {
         int c = turn % 2 == 0 ? i : runs.length - 1 - i;
+        long onCore = thread.getCurrentThreadCpuTime();
         double seconds = all.get(c).seconds(next, runs[c], workload.inputSets());
+        onCore = thread.getCurrentThreadCpuTime() - onCore;
         micros.get(c).add(seconds / runs[c] * 1e6);
+        cpuMicros.get(c).add(onCore * 1e-3 / runs[c]);
         next = (next + runs[c]) % workload.inputSets();
         if (threads > 1) {
           LockSupport.parkNanos(PAUSE_NANOS);
@@ -206,6 +212,7 @@ public final class Comparison {
               contender.name(),
               contender.isBackend(),
               micros.get(c),
+              cpuMicros.get(c),
               runs[c],
               allocatedBytes(contender)));
     }

@@ -104,6 +104,10 @@ final class RunLog implements Closeable {
     micros.put("low", median.low());
     micros.put("high", median.high());
     line.put("us", micros);
+    if (!gpu) {
+      line.put("cpu_us", quantiles(timing));
+      line.put("memcpy_cpu_us", quantiles(result.memcpy()));
+    }
     gpuTimes.ifPresent(times -> line.put("gpu", times.figures()));
     line.put("bytes", workload.bytes());
     line.put("gb_per_s", timing.gigabytesPerSecond(workload.bytes()));
@@ -128,7 +132,7 @@ final class RunLog implements Closeable {
     }
     line.put("times_faster_than", ratios);
     if (!gpu) {
-      line.put("times_memcpy", ratio(timing.timesFasterThan(result.memcpy())));
+      line.put("times_memcpy", interval(timing.timesFasterThan(result.memcpy())));
     }
     line.put("verified", true);
     if (tolerance instanceof Tolerance.AllClose(double rtol, double atol)) {
@@ -138,6 +142,13 @@ final class RunLog implements Closeable {
     }
     line.put("allocated_bytes_per_op", timing.allocatedBytes());
     json.write(line);
+  }
+
+  private static Map<String, Object> quantiles(Timing timing) {
+    Map<String, Object> quantiles = new LinkedHashMap<>();
+    quantiles.put("p05", timing.cpuPercentile(5));
+    quantiles.put("p50", timing.cpuPercentile(50));
+    return quantiles;
   }
 
   private static Map<String, Object> ratio(Statistics.Interval ratio) {

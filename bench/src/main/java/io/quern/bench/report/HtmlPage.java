@@ -22,10 +22,13 @@ final class HtmlPage {
       .scroll{overflow-x:auto;margin:.8rem 0}
       table{border-collapse:collapse;font-size:.85rem;width:100%}
       th,td{text-align:left;vertical-align:top;padding:5px 9px;border-bottom:1px solid #dcdcdc;white-space:pre-line;overflow-wrap:anywhere}
-      th{background:#eef4f8;position:sticky;top:0}
+      th{background:#eef4f8;overflow-wrap:normal}
       td{font-variant-numeric:tabular-nums;min-width:4.5em}
       .warn{background:#fff1e6;border-left:5px solid #d55e00;padding:8px 12px}
       @media(max-width:700px){
+      body{padding:8px 8px 40px}
+      figure{padding:8px 2px}
+      figcaption{padding:0 6px}
       thead{position:absolute;left:-9999px}
       table,tbody,tr,td{display:block;width:100%}
       tr{border:1px solid #c8c8c8;border-radius:6px;margin:0 0 10px;padding:4px 8px}
@@ -33,7 +36,7 @@ final class HtmlPage {
       td:empty{display:none}
       td::before{content:attr(data-name);font-weight:600;margin-right:.6em;color:#444}
       td:first-child{font-weight:600;font-size:.95rem}
-      td:first-child::before{content:""}
+      td:first-child::before{display:none}
       }
       """;
 

@@ -2,6 +2,7 @@ package io.quern.bench.report;
 
 import io.quern.bench.BadArgumentsException;
 import io.quern.timing.Statistics;
+import java.nio.file.Path;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -22,6 +23,11 @@ record Line(String file, int number, Map<String, Object> object) {
   /** Where it is: {@code results.jsonl:7}. */
   String where() {
     return file + ":" + number;
+  }
+
+  /** The same without the folder, for a report that names its files in full elsewhere. */
+  String shortly() {
+    return Path.of(file).getFileName() + ":" + number;
   }
 
   BadArgumentsException wrong(String what) {

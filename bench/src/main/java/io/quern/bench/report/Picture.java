@@ -102,7 +102,7 @@ record Picture(String file, String caption, Svg svg) {
                 ratio,
                 "%s: %s %s (%s)"
                     .formatted(
-                        figure.key(), Tables.ratio(ratio), baseline, figure.line().where())));
+                        figure.key(), Tables.ratio(ratio), baseline, figure.line().shortly())));
       }
     }
     return bars;

@@ -8,8 +8,8 @@ import java.util.Locale;
  */
 final class Svg {
   static final int WIDTH = 360;
-  static final int FONT = 11;
-  static final int SMALL_FONT = 10;
+  static final int FONT = 12;
+  static final int SMALL_FONT = 11;
 
   /** Of an average letter, by its font size. */
   static final double LETTER = 0.56;
@@ -106,7 +106,8 @@ final class Svg {
    */
   void text(double x, double y, String anchor, int size, String colour, String text) {
     add(
-        "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%d\" fill=\"%s\">%s</text>",
+        "<text x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\" font-size=\"%d\" fill=\"%s\""
+            + " stroke=\"#fff\" stroke-width=\"3\" paint-order=\"stroke\">%s</text>",
         x, y, anchor, size, colour, escape(text));
   }
 

@@ -29,6 +29,9 @@ final class Tables {
   }
 
   private static String micros(Statistics.Interval micros) {
+    if (micros.low() == micros.high()) {
+      return Scale.significant(micros.median()); // an old line, without the interval
+    }
     return "%s [%s, %s]"
         .formatted(
             Scale.significant(micros.median()),
@@ -70,7 +73,7 @@ final class Tables {
         Statistics.Interval ratio = figure.quern() ? ratios.get(baseline) : null;
         row.add(ratio == null ? "" : ratio(ratio));
       }
-      row.add(figure.line().where());
+      row.add(figure.line().shortly());
       rows.add(row);
     }
     return new Table(head, rows);
@@ -100,7 +103,7 @@ final class Tables {
                                   .on(figure, baseline)
                                   .map(Notes.Note::text)
                                   .orElse("not explained yet"),
-                              figure.line().where()));
+                              figure.line().shortly()));
                     }
                   });
         }
@@ -122,11 +125,11 @@ final class Tables {
                   .formatted(
                       Scale.significant(target.atLeast()), share ? " % of" : "×", target.against()),
               reached.shown(),
-              reached.figure().isEmpty() ? "" : reached.met() ? "met" : "missed",
+              reached.figure().isEmpty() ? "" : reached.met() ? "yes" : "missed",
               target.why(),
-              reached.figure().map(figure -> figure.line().where()).orElse("")));
+              reached.figure().map(figure -> figure.line().shortly()).orElse("")));
     }
-    return new Table(List.of("target", "aimed at", "reached", "", "why", "line"), rows);
+    return new Table(List.of("target", "aimed at", "reached", "met", "why", "line"), rows);
   }
 
   /** Where and how figures were measured. */
@@ -138,7 +141,7 @@ final class Tables {
         .forEach((name, value) -> shown.put(name, text(value)));
     List<List<String>> rows = new ArrayList<>();
     shown.forEach((name, value) -> rows.add(List.of(name, value)));
-    return new Table(List.of("", ""), rows);
+    return new Table(List.of("what", "value"), rows);
   }
 
   private static String text(Object value) {
@@ -172,7 +175,7 @@ final class Tables {
               run.flag("interrupted", false)
                   ? "interrupted"
                   : run.flag("unstable", false) ? "unstable" : "stable",
-              run.where()));
+              run.shortly()));
     }
     return new Table(
         List.of(
@@ -183,7 +186,7 @@ final class Tables {
             "read GB/s",
             "random rows GB/s",
             "GPU copy GB/s",
-            "",
+            "state",
             "line"),
         rows);
   }

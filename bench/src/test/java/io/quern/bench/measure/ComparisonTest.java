@@ -184,8 +184,8 @@ class ComparisonTest {
   @Test
   void ratiosArePairedNotDividedMedians() {
     // Both drift by a factor of ten; within each pair one is twice as fast.
-    Timing slow = new Timing("slow", true, List.of(2.0, 20.0, 4.0, 40.0), 1, 0);
-    Timing fast = new Timing("fast", true, List.of(1.0, 10.0, 2.0, 20.0), 1, 0);
+    Timing slow = new Timing("slow", true, List.of(2.0, 20.0, 4.0, 40.0), List.of(), 1, 0);
+    Timing fast = new Timing("fast", true, List.of(1.0, 10.0, 2.0, 20.0), List.of(), 1, 0);
     assertEquals(new Statistics.Interval(2, 2, 2), fast.timesFasterThan(slow));
     assertEquals(0.5, slow.timesFasterThan(fast).median());
   }
