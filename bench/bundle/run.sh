@@ -42,7 +42,7 @@ case $what in
   test)
     [ $# -gt 0 ] || set -- --select-package=io.quern.op
     java org.junit.platform.console.ConsoleLauncher execute --disable-banner --disable-ansi-colors --fail-if-no-tests \
-      --details=summary "$@" ;;
+      --details=summary "--config=jqwik.database=$at/jqwik-database" "$@" ;;
   java) java "$@" ;;
   *) echo "run.sh: probe, verify, test, bench, compare, report or java, not '$what'" >&2; exit 2 ;;
 esac
