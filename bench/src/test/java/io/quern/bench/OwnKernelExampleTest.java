@@ -27,8 +27,7 @@ class OwnKernelExampleTest {
                 cubin)
             .redirectErrorStream(true)
             .start();
-    String printed =
-        new String(example.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
+    String printed = new String(example.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
     if (gpu) {
       assertEquals(0, example.waitFor(), printed);
       assertTrue(printed.contains("GB/s"), printed);

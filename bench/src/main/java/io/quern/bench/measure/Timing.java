@@ -9,8 +9,8 @@ import java.util.List;
  * @param name of the contender
  * @param backend whether it is Quern's
  * @param micros microseconds of a run, one figure per sample, in the order in which they were taken
- * @param cpuMicros the part of them in which the calling thread had a core; what preempts it does not
- *     count, but all else that slows it down does
+ * @param cpuMicros the part of them in which the calling thread had a core; what preempts it does
+ *     not count, but all else that slows it down does
  * @param runsPerSample how many runs a sample is the mean of
  * @param allocatedBytes heap bytes that a run allocated in the calling thread
  */

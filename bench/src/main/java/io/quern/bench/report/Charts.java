@@ -21,7 +21,6 @@ final class Charts {
   /** Calls that stay in a cache can be far above a copy; they would leave no room for others. */
   private static final double MOST_PERCENT = 200;
 
-
   private static final int LABEL_LETTERS =
       (int) ((Svg.WIDTH - 2 * MARGIN) / (Svg.SMALL_FONT * Svg.LETTER));
   private static final String[] COLOURS = {
@@ -165,11 +164,7 @@ final class Charts {
           double to = Math.min(x.high(), y.high() * rate * 1e3);
           if (from < to) {
             svg.dashed(
-                x.at(from),
-                y.at(from / rate * 1e-3),
-                x.at(to),
-                y.at(to / rate * 1e-3),
-                Svg.INK);
+                x.at(from), y.at(from / rate * 1e-3), x.at(to), y.at(to / rate * 1e-3), Svg.INK);
           }
         });
     points(svg, series, x, y, Figure::bytes, one -> one.micros().median());
@@ -177,7 +172,8 @@ final class Charts {
         svg,
         List.copyOf(series.keySet()),
         copy.isPresent()
-            ? "- - bytes at the copy roofline of %s GB/s".formatted(Scale.significant(copy.getAsDouble()))
+            ? "- - bytes at the copy roofline of %s GB/s"
+                .formatted(Scale.significant(copy.getAsDouble()))
             : "");
     return svg;
   }
@@ -186,10 +182,12 @@ final class Charts {
   static Svg copyShare(String title, List<Figure> figures) {
     List<Double> xs =
         figures.stream().map(one -> one.parameter("row_bytes").orElseThrow()).toList();
-    double most = figures.stream().mapToDouble(one -> one.percentOfCopy().orElse(0)).max().orElse(0);
+    double most =
+        figures.stream().mapToDouble(one -> one.percentOfCopy().orElse(0)).max().orElse(0);
     double top = Math.clamp(Math.ceil(most / 50) * 50, 100, MOST_PERCENT);
     Map<String, List<Figure>> series = series(figures);
-    Svg svg = new Svg(title, plotBottom() + 36 + legendHeight(series.size() + (most > top ? 1 : 0)));
+    Svg svg =
+        new Svg(title, plotBottom() + 36 + legendHeight(series.size() + (most > top ? 1 : 0)));
     Scale x = Scale.around(xs, 2, LEFT, Svg.WIDTH - MARGIN - 8.0);
     axis(svg, x, "bytes of a row", powersOfTwo(x), Scale::significant);
     for (double percent = 0; percent <= top; percent += 50) {
@@ -290,8 +288,7 @@ final class Charts {
     for (double tick : ticks) {
       svg.line(x.at(tick), MARGIN + 14, x.at(tick), plotBottom(), Svg.FAINT, 1);
       String anchor = x.at(tick) > Svg.WIDTH - MARGIN - 12 ? "end" : "middle";
-      svg.text(
-          x.at(tick), plotBottom() + 13, anchor, Svg.SMALL_FONT, Svg.INK, label.of(tick));
+      svg.text(x.at(tick), plotBottom() + 13, anchor, Svg.SMALL_FONT, Svg.INK, label.of(tick));
     }
     svg.text(
         (LEFT + Svg.WIDTH - MARGIN) / 2.0, plotBottom() + 27, "middle", Svg.FONT, Svg.INK, name);

@@ -76,7 +76,8 @@ public final class CompareCommand implements Command {
 
   @Override
   public List<String> examples() {
-    return List.of("compare before.jsonl after.jsonl", "compare before.jsonl after.jsonl --margin 5");
+    return List.of(
+        "compare before.jsonl after.jsonl", "compare before.jsonl after.jsonl --margin 5");
   }
 
   @Override
@@ -246,8 +247,7 @@ public final class CompareCommand implements Command {
     for (Line refused : after.refused()) {
       String id = refused.text("id");
       if (before.figures().stream().anyMatch(figure -> figure.case_().equals(id))) {
-        broken.add(
-            "%s: %s (%s)".formatted(id, refused.text("difference", ""), refused.where()));
+        broken.add("%s: %s (%s)".formatted(id, refused.text("difference", ""), refused.where()));
       }
     }
     return broken;

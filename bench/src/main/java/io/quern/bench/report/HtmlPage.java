@@ -78,8 +78,7 @@ final class HtmlPage {
     }
     heading(2, "method", "Method");
     html.append("<ul>\n");
-    Method.RULES.forEach(
-        rule -> html.append("<li>").append(Svg.escape(rule)).append("</li>\n"));
+    Method.RULES.forEach(rule -> html.append("<li>").append(Svg.escape(rule)).append("</li>\n"));
     html.append("</ul>\n</body>\n</html>\n");
   }
 
@@ -143,9 +142,7 @@ final class HtmlPage {
 
   private void table(Tables.Table table) {
     html.append("<div class=\"scroll\"><table>\n<thead><tr>");
-    table
-        .head()
-        .forEach(name -> html.append("<th>").append(Svg.escape(name)).append("</th>"));
+    table.head().forEach(name -> html.append("<th>").append(Svg.escape(name)).append("</th>"));
     html.append("</tr></thead>\n<tbody>\n");
     for (List<String> row : table.rows()) {
       html.append("<tr>");

@@ -20,8 +20,7 @@ final class Markdown {
    *
    * @param appendix Markdown that people wrote, or the empty string
    */
-  static String of(
-      Report report, Notes notes, List<String> files, Path pictures, String appendix) {
+  static String of(Report report, Notes notes, List<String> files, Path pictures, String appendix) {
     Markdown markdown = new Markdown(pictures);
     markdown.write(report, notes, files);
     if (!appendix.isEmpty()) {

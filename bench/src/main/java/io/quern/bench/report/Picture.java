@@ -42,8 +42,7 @@ record Picture(String file, String caption, Svg svg) {
           new Picture(
               stem + "latency.svg",
               caption,
-              Charts.latency(
-                  caption, positive(figures), machine.copy(one.gpu(), one.threads()))));
+              Charts.latency(caption, positive(figures), machine.copy(one.gpu(), one.threads()))));
     }
     List<Figure> rows =
         figures.stream()
@@ -70,8 +69,7 @@ record Picture(String file, String caption, Svg svg) {
     if (figures.isEmpty() || peak.isEmpty()) {
       return Optional.empty();
     }
-    OptionalDouble copy =
-        machine.copy(figures.getFirst().gpu(), figures.getFirst().threads());
+    OptionalDouble copy = machine.copy(figures.getFirst().gpu(), figures.getFirst().threads());
     if (copy.isEmpty()) {
       return Optional.empty();
     }

@@ -70,10 +70,7 @@ record Report(List<Machine> machines, List<Line> refused, List<Reached> targets)
     Map<String, Statistics.Interval> ratios(Figure ours) {
       Map<String, Statistics.Interval> ratios = new LinkedHashMap<>(ours.timesFaster());
       for (Figure other : figures) {
-        if (ours.gpu()
-            && other.gpu()
-            && !other.quern()
-            && other.case_().equals(ours.case_())) {
+        if (ours.gpu() && other.gpu() && !other.quern() && other.case_().equals(ours.case_())) {
           ratios.putIfAbsent(
               other.by(),
               new Statistics.Interval(
@@ -158,8 +155,7 @@ record Report(List<Machine> machines, List<Line> refused, List<Reached> targets)
     return new Reached(target, Optional.empty(), Double.NaN, "not measured");
   }
 
-  private static Optional<Reached> reached(
-      Notes.Target target, Operator operator, Figure figure) {
+  private static Optional<Reached> reached(Notes.Target target, Operator operator, Figure figure) {
     return switch (target.against()) {
       case "copy" -> percent(target, figure, figure.percentOfCopy());
       case "fma" -> percent(target, figure, figure.percentOfFma());

@@ -53,7 +53,9 @@ final class Svg {
                 case '\'' -> escaped.append("&#39;");
                 default -> {
                   boolean legal =
-                      (c >= ' ' || c == '\n') && c < 0xD800 && c != 0x7F || c > 0xDFFF && c < 0xFFFE || c > 0xFFFF;
+                      (c >= ' ' || c == '\n') && c < 0xD800 && c != 0x7F
+                          || c > 0xDFFF && c < 0xFFFE
+                          || c > 0xFFFF;
                   escaped.appendCodePoint(legal ? c : 0xFFFD);
                 }
               }
@@ -87,12 +89,8 @@ final class Svg {
     add("<title>%s</title>", escape(says));
     switch (shape % 5) {
       case 0 -> add("<circle cx=\"%.1f\" cy=\"%.1f\" r=\"4\"/>", x, y);
-      case 1 ->
-          add("<rect x=\"%.1f\" y=\"%.1f\" width=\"7\" height=\"7\"/>", x - 3.5, y - 3.5);
-      case 2 ->
-          add(
-              "<path d=\"M%.1f %.1fl4.5 8h-9z\"/>",
-              x, y - 5);
+      case 1 -> add("<rect x=\"%.1f\" y=\"%.1f\" width=\"7\" height=\"7\"/>", x - 3.5, y - 3.5);
+      case 2 -> add("<path d=\"M%.1f %.1fl4.5 8h-9z\"/>", x, y - 5);
       case 3 -> add("<path d=\"M%.1f %.1fl5 5-5 5-5-5z\"/>", x, y - 5);
       default -> add("<path d=\"M%.1f %.1fl4.5-8h-9z\"/>", x, y + 5);
     }

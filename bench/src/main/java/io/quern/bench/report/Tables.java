@@ -135,10 +135,7 @@ final class Tables {
   /** Where and how figures were measured. */
   static Table environment(Report.Machine machine) {
     Map<String, String> shown = new LinkedHashMap<>();
-    machine
-        .environment()
-        .map("environment")
-        .forEach((name, value) -> shown.put(name, text(value)));
+    machine.environment().map("environment").forEach((name, value) -> shown.put(name, text(value)));
     List<List<String>> rows = new ArrayList<>();
     shown.forEach((name, value) -> rows.add(List.of(name, value)));
     return new Table(List.of("what", "value"), rows);
@@ -151,7 +148,9 @@ final class Tables {
       case Map<?, ?> map ->
           String.join(
               "\n",
-              map.entrySet().stream().map(one -> one.getKey() + "=" + text(one.getValue())).toList());
+              map.entrySet().stream()
+                  .map(one -> one.getKey() + "=" + text(one.getValue()))
+                  .toList());
       case Double number -> Scale.significant(number);
       default -> value.toString();
     };

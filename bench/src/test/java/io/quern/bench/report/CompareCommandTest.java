@@ -83,7 +83,8 @@ class CompareCommandTest {
         () ->
             assertEquals(
                 1.3,
-                Change.between(new double[] {1, 1, 1, 1, 1}, new double[] {1, 1.1, 1.2, 1.3, 1.4}, 0)
+                Change.between(
+                        new double[] {1, 1, 1, 1, 1}, new double[] {1, 1.1, 1.2, 1.3, 1.4}, 0)
                     .high(),
                 1e-9 + 0.1));
   }
@@ -95,8 +96,7 @@ class CompareCommandTest {
         double weather = machineFactor * Math.exp(0.2 * random.nextGaussian());
         double noise = Math.exp(0.01 * random.nextGaussian());
         double factor = i == 1 ? codeFactor : 1;
-        written.figure(
-            name + run, "op/case" + i, 10 * factor * weather * noise, 30 * weather);
+        written.figure(name + run, "op/case" + i, 10 * factor * weather * noise, 30 * weather);
       }
     }
     return written.in(folder, name);
@@ -109,7 +109,10 @@ class CompareCommandTest {
     assertAll(
         () -> assertEquals(Outcome.FAILED, ended.outcome()),
         () -> assertTrue(ended.out().contains("2 SAME, 0 FASTER, 1 SLOWER"), ended.out()),
-        () -> assertTrue(ended.out().lines().anyMatch(l -> l.startsWith("SLOWER") && l.contains("op/case1")), ended.out()));
+        () ->
+            assertTrue(
+                ended.out().lines().anyMatch(l -> l.startsWith("SLOWER") && l.contains("op/case1")),
+                ended.out()));
   }
 
   @Test

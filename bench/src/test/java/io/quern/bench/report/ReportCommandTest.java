@@ -32,8 +32,10 @@ class ReportCommandTest {
         .figure("r1", "op/even", 30, 30)
         .line(
             Written.line("r1", "op/wide", "simd", 20, 60)
-                .replace("\"bytes\":1000000", "\"bytes\":5000000,\"flops\":40000000,"
-                    + "\"fma_gflop_per_s\":100,\"percent_of_fma\":12")
+                .replace(
+                    "\"bytes\":1000000",
+                    "\"bytes\":5000000,\"flops\":40000000,"
+                        + "\"fma_gflop_per_s\":100,\"percent_of_fma\":12")
                 .replace("\"row_bytes\":512", "\"row_bytes\":2048"))
         .line(
             "{\"schema\":\"quern-bench-run/1\",\"run\":\"r1\",\"commit\":\"abc\","
@@ -152,7 +154,6 @@ class ReportCommandTest {
   @Test
   void withoutAFolderThereIsNoReport() throws Exception {
     Path results = results();
-    assertThrows(
-        BadArgumentsException.class, () -> Written.run(new ReportCommand(), results));
+    assertThrows(BadArgumentsException.class, () -> Written.run(new ReportCommand(), results));
   }
 }

@@ -81,8 +81,7 @@ class ResultFileTest {
   @Test
   void aFileThatIsNotThereIsNamed() {
     BadArgumentsException missing =
-        assertThrows(
-            BadArgumentsException.class, () -> ResultFile.read(List.of("no/such.jsonl")));
+        assertThrows(BadArgumentsException.class, () -> ResultFile.read(List.of("no/such.jsonl")));
     assertEquals("there is no file no/such.jsonl", missing.getMessage());
   }
 

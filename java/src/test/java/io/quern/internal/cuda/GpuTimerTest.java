@@ -96,8 +96,7 @@ class GpuTimerTest {
       assertEquals(i, numbers.get(i));
     }
     assertEquals(
-        List.of(sampled, sampled, sampled + 1, sampled + 1),
-        numbers.subList(sampled, sampled + 4));
+        List.of(sampled, sampled, sampled + 1, sampled + 1), numbers.subList(sampled, sampled + 4));
   }
 
   @Test
