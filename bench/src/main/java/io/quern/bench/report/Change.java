@@ -21,7 +21,7 @@ record Change(double low, double ratio, double high) {
 
   /**
    * What one run differs from the next beyond what it knows of itself: a JVM's compiled code and
-   * layout of memory. Added on both sides where there are too few runs to see it.
+   * layout of memory. The least half of an interval where there are too few runs to see it.
    */
   private static final double BETWEEN_RUNS = 0.05;
 
@@ -52,10 +52,12 @@ record Change(double low, double ratio, double high) {
     Arrays.sort(logs);
     int outside = outside(before.length, after.length);
     double middle = (logs[(n - 1) / 2] + logs[n / 2]) / 2;
-    double wider = outside < 0 ? Math.log1p(BETWEEN_RUNS) + within : 0;
+    double least = outside < 0 ? Math.log1p(BETWEEN_RUNS) + within : 0;
     int cut = Math.max(0, outside);
     return new Change(
-        Math.exp(logs[cut] - wider), Math.exp(middle), Math.exp(logs[n - 1 - cut] + wider));
+        Math.exp(Math.min(logs[cut], middle - least)),
+        Math.exp(middle),
+        Math.exp(Math.max(logs[n - 1 - cut], middle + least)));
   }
 
   /** Whether so many runs are enough for the interval. */
@@ -109,7 +111,9 @@ record Change(double low, double ratio, double high) {
   }
 
   /**
-   * The verdict.
+   * The verdict. A change is called one if the interval leaves out everything near none and the
+   * estimate is at least half the margin; things are the same if it is less, in an interval that
+   * reaches no further from it than the margin.
    *
    * @param margin the least change that matters: 0.1 for 10 %
    */
@@ -121,6 +125,7 @@ record Change(double low, double ratio, double high) {
     if (high < 1 / (1 + NOISE) && ratio <= 1 / half) {
       return Verdict.FASTER;
     }
-    return low > 1 / (1 + margin) && high < 1 + margin ? Verdict.SAME : Verdict.AMBIGUOUS;
+    boolean narrow = Math.sqrt(high / low) < 1 + margin;
+    return narrow && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
   }
 }

@@ -59,8 +59,8 @@ public final class CompareCommand implements Command {
     verified before and is refused now. Measure each side in several JVMs, best in turns:
       bench --preset quick --forks 5 --json before.jsonl
     With four runs and more on each side the interval is that of Hodges, Lehmann and Moses over
-    all pairs of runs. With fewer it is all that the runs themselves allow, wider by their own
-    intervals and 5 % on both sides for what differs from JVM to JVM.
+    all pairs of runs. With fewer it holds all pairs, and at least 5 % on both sides for what
+    differs from JVM to JVM, besides what each run says of itself.
 
     A run's time is the 5th percentile of its samples, on a CPU of the time that the thread had a
     core: interference only ever adds. It is read against a copy of as many bytes, and against
@@ -69,8 +69,9 @@ public final class CompareCommand implements Command {
     of them it is read as it is.
 
     SLOWER and FASTER: the interval leaves out everything within 2 % of no change, and the estimate
-    is at least half the margin. SAME: the interval holds no change as large as the margin.
-    AMBIGUOUS: it holds more than that; measure longer, or in more JVMs.
+    is at least half the margin. SAME: the estimate is less than that, in an interval that reaches
+    no further from it than the margin. AMBIGUOUS: measure longer, in more JVMs, or when the
+    machine is quieter.
     """;
   }
 

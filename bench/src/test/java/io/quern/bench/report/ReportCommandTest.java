@@ -76,7 +76,7 @@ class ReportCommandTest {
           () -> assertTrue(text.contains("the order is fixed"), text),
           () -> assertTrue(text.contains("missed"), text),
           () -> assertTrue(text.contains("the bound"), text),
-          () -> assertTrue(text.contains("0.75× [0.735, 0.765]"), text));
+          () -> assertTrue(text.replace("\\", "").contains("0.75× [0.735, 0.765]"), text));
     }
     try (Stream<Path> files = Files.list(out)) {
       List<String> pictures =
@@ -113,7 +113,7 @@ class ReportCommandTest {
         () -> assertFalse(html.contains("<script"), html),
         () -> assertTrue(html.contains("&lt;script&gt;"), html),
         () -> assertFalse(markdown.contains("<script"), markdown),
-        () -> assertFalse(markdown.contains("](http"), markdown));
+        () -> assertFalse(Pattern.compile("(?<!\\\\)]\\(http").matcher(markdown).find(), markdown));
     try (Stream<Path> files = Files.list(out)) {
       for (Path file : files.filter(one -> one.toString().endsWith(".svg")).toList()) {
         parse(Files.readString(file));
