@@ -16,7 +16,8 @@ final class Charts {
   private static final int LEFT = 46;
   private static final int PLOT_HEIGHT = 210;
   private static final int LEGEND_LINE = 15;
-  private static final int BAR_ROW = 34;
+  private static final int BAR_ROW = 36;
+  private static final int LABEL_LINE = 13;
 
   /** Calls that stay in a cache can be far above a copy; they would leave no room for others. */
   private static final double MOST_PERCENT = 200;
@@ -49,7 +50,7 @@ final class Charts {
   static Svg speedUps(String title, List<Bar> bars) {
     int top = 34;
     int labelled = bars.stream().mapToInt(bar -> lines(bar.label()).size() - 1).sum();
-    Svg svg = new Svg(title, top + bars.size() * BAR_ROW + labelled * 11 + 26);
+    Svg svg = new Svg(title, top + bars.size() * BAR_ROW + labelled * LABEL_LINE + 26);
     List<Double> shown = new ArrayList<>(List.of(0.8, 2.0));
     bars.forEach(bar -> shown.addAll(List.of(bar.ratio().low(), bar.ratio().high())));
     double least = shown.stream().mapToDouble(d -> d).min().orElse(1);
@@ -65,7 +66,7 @@ final class Charts {
     for (Bar bar : bars) {
       svg.group(bar.says());
       for (String line : lines(bar.label())) {
-        y += 11;
+        y += LABEL_LINE;
         svg.text(MARGIN, y, "start", Svg.SMALL_FONT, Svg.INK, line);
       }
       Statistics.Interval ratio = bar.ratio();
@@ -83,7 +84,7 @@ final class Charts {
           bar.colour(),
           Scale.significant(ratio.median()) + "×" + bar.verdict());
       svg.endGroup();
-      y += BAR_ROW - 11;
+      y += BAR_ROW - LABEL_LINE;
     }
     svg.text(
         MARGIN,
@@ -96,7 +97,7 @@ final class Charts {
   }
 
   private static double svgBottom(int top, int bars, int extraLines) {
-    return top + bars * BAR_ROW + extraLines * 11 + 2.0;
+    return top + bars * BAR_ROW + extraLines * LABEL_LINE + 2.0;
   }
 
   private static List<Double> ticksOf(Scale x) {

@@ -50,6 +50,7 @@ final class Tables {
     }
     baselines.forEach(baseline -> head.add("× " + baseline));
     head.add("line");
+    boolean mixed = operator.figures().stream().map(Figure::pages).distinct().count() > 1;
     List<List<String>> rows = new ArrayList<>();
     for (Figure figure : operator.figures()) {
       List<String> row = new ArrayList<>();
@@ -57,7 +58,7 @@ final class Tables {
       row.add(
           figure.by()
               + (figure.threads() > 1 ? " t%d".formatted(figure.threads()) : "")
-              + (figure.pages().equals("huge") ? "" : ", 4 KiB pages"));
+              + (mixed ? ", %s pages".formatted(figure.pages()) : ""));
       row.add(micros(figure.micros()));
       row.add(Scale.significant(figure.rate()));
       row.add(percent(figure.percentOfCopy().orElse(Double.NaN)));
