@@ -185,7 +185,7 @@ public final class CompareCommand implements Command {
     times.forEach(
         (other, figures) -> {
           boolean quern = figures.byRun().values().iterator().next().quern();
-          if (!quern && other.case_().equals(key.case_()) && !other.by().equals(key.by())) {
+          if (!quern && other.id().equals(key.id()) && !other.by().equals(key.by())) {
             names.add(other.by());
           }
         });
@@ -202,7 +202,7 @@ public final class CompareCommand implements Command {
               : times.entrySet().stream()
                   .filter(
                       other ->
-                          other.getKey().case_().equals(key.case_())
+                          other.getKey().id().equals(key.id())
                               && other.getKey().by().equals(against)
                               && other.getKey().pages().equals(key.pages())
                               && other.getValue().byRun().containsKey(one.getKey()))
@@ -247,7 +247,7 @@ public final class CompareCommand implements Command {
     List<String> broken = new ArrayList<>();
     for (Line refused : after.refused()) {
       String id = refused.text("id");
-      if (before.figures().stream().anyMatch(figure -> figure.case_().equals(id))) {
+      if (before.figures().stream().anyMatch(figure -> figure.id().equals(id))) {
         broken.add("%s: %s (%s)".formatted(id, refused.text("difference", ""), refused.where()));
       }
     }

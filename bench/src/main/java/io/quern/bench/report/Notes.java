@@ -15,13 +15,13 @@ record Notes(List<Note> notes, List<Target> targets) {
   /**
    * A reason.
    *
-   * @param case_ the id of a case, or what it begins with
+   * @param id the id of a case, or what it begins with
    * @param by the implementation, or null for all
    * @param against the baseline that it loses to, or null for all
    */
-  record Note(Line line, String case_, String by, String against, String text) {
+  record Note(Line line, String id, String by, String against, String text) {
     boolean explains(Figure figure, String baseline) {
-      return figure.case_().startsWith(case_)
+      return figure.id().startsWith(id)
           && (by == null || by.equals(figure.by()))
           && (against == null || against.equals(baseline));
     }
@@ -38,7 +38,7 @@ record Notes(List<Note> notes, List<Target> targets) {
   record Target(
       Line line,
       String what,
-      String case_,
+      String id,
       String by,
       int threads,
       String against,

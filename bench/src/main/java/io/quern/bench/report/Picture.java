@@ -65,6 +65,7 @@ record Picture(String file, String caption, Svg svg) {
         figures.stream()
             .map(one -> one.line().maybe("fma_gflop_per_s"))
             .flatMapToDouble(OptionalDouble::stream)
+            .filter(rate -> rate > 0)
             .max();
     if (figures.isEmpty() || peak.isEmpty()) {
       return Optional.empty();

@@ -38,6 +38,7 @@ record Report(List<Machine> machines, List<Line> refused, List<Reached> targets)
           .filter(run -> gpu || run.maybe("rooflines_first.threads").orElse(1) == threads)
           .map(run -> run.maybe("rooflines_first." + name))
           .flatMapToDouble(OptionalDouble::stream)
+          .filter(rate -> rate > 0)
           .findFirst();
     }
 
@@ -70,7 +71,7 @@ record Report(List<Machine> machines, List<Line> refused, List<Reached> targets)
     Map<String, Statistics.Interval> ratios(Figure ours) {
       Map<String, Statistics.Interval> ratios = new LinkedHashMap<>(ours.timesFaster());
       for (Figure other : figures) {
-        if (ours.gpu() && other.gpu() && !other.quern() && other.case_().equals(ours.case_())) {
+        if (ours.gpu() && other.gpu() && !other.quern() && other.id().equals(ours.id())) {
           ratios.putIfAbsent(
               other.by(),
               new Statistics.Interval(
@@ -141,7 +142,7 @@ record Report(List<Machine> machines, List<Line> refused, List<Reached> targets)
     for (Machine machine : machines) {
       for (Operator operator : machine.operators()) {
         for (Figure figure : operator.figures()) {
-          if (figure.case_().equals(target.case_())
+          if (figure.id().equals(target.id())
               && figure.by().equals(target.by())
               && figure.threads() == target.threads()) {
             Optional<Reached> reached = reached(target, operator, figure);

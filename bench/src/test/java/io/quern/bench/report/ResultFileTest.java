@@ -46,7 +46,7 @@ class ResultFileTest {
           {"schema":"quern-bench/1","verified":"yes"}       | expected true or false
           {"schema":"quern-bench/1","verified":true}        | 'us.p50' is missing
           {"schema":"quern-bench/1","verified":true,"us":3} | 'us.p50' is missing
-          {"schema":"quern-bench/1","verified":true,"us":{"p50":0}}     | nothing takes no time
+          {"schema":"quern-bench/1","verified":true,"us":{"p50":0}}     | 'us' has not 0 < low
           {"schema":"quern-bench/1","verified":true,"us":{"p50":-1}}    | 'us.p50' is -1.0, expected a number that is not negative
           {"schema":"quern-bench/1","verified":true,"us":{"p50":1e999}} | 'us.p50' is Infinity
           {"schema":"quern-bench/1","verified":true,"us":{"p50":NaN}}   | not JSON
