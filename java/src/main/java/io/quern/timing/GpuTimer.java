@@ -35,8 +35,11 @@ public final class GpuTimer implements AutoCloseable {
   private static final long WARM_UP_NANOS = 200_000_000L;
   private static final int LEAST_WARM_UP_LAUNCHES = 3;
 
-  /** How much longer the GPU is kept busy than issuing has been seen to take. */
-  private static final double HEAD_START = 2;
+  /**
+   * How many times longer the GPU is kept busy than issuing a sample takes, which is issued twice
+   * after what keeps it busy.
+   */
+  private static final double HEAD_START = 3;
 
   private final CudaDevice device;
   private final Stream stream;

@@ -36,6 +36,8 @@ public final class BenchCommand implements Command {
       new Option("--forks", "N", "measure in N JVMs, one after another; needs --json");
   private static final Option PRESET =
       new Option("--preset", "NAME", "quick (within 3 minutes), full, or grid; default full");
+  private static final Option SECONDS =
+      new Option("--seconds", "N", "sample each case for N seconds, whatever the preset says");
   private static final Option QUICK = new Option("--quick", "", "the same as --preset quick");
   private static final Option CASE =
       new Option(
@@ -56,6 +58,7 @@ public final class BenchCommand implements Command {
   private static final double GPU_DRIFT = 0.03;
 
   private static final int MOST_FORKS = 100;
+  private static final int MOST_SECONDS = 600;
 
   /** Stands among the operators for the cost of calling native code at all. */
   private static final String DOWNCALL = "downcall";
@@ -82,6 +85,7 @@ public final class BenchCommand implements Command {
     return List.of(
         PRESET,
         QUICK,
+        SECONDS,
         Option.BACKEND,
         Option.OP,
         DTYPE,
@@ -135,6 +139,10 @@ public final class BenchCommand implements Command {
     List<TimedCase> cases = chosen(preset, operators, arguments);
     boolean withDowncall =
         operators.contains(DOWNCALL) && !arguments.has(CASE) && !arguments.has(DTYPE);
+    Comparison.StopRule rule = preset.rule();
+    if (arguments.has(SECONDS)) {
+      rule = rule.lasting(arguments.integer(SECONDS, 1, 1, MOST_SECONDS));
+    }
     int forks = arguments.integer(FORKS, 1, 1, MOST_FORKS);
     if (forks > 1) {
       return new Forks(terminal).run(forks, arguments.without(FORKS), file.get());
@@ -147,12 +155,12 @@ public final class BenchCommand implements Command {
     boolean unstable;
     List<String> downcalls = List.of();
     try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
-        RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, hugePages);
+        RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, rule, hugePages);
         Progress progress = terminal.progress("bench", cases.size() + (withDowncall ? 3 : 2))) {
       progress.step("rooflines");
       first = Rooflines.measure(threads, hugePages, devices.gpu());
       log.first(first);
-      Setup setup = new Setup(devices.all(), preset.rule(), first, hugePages);
+      Setup setup = new Setup(devices.all(), rule, first, hugePages);
       for (TimedCase one : cases) {
         progress.step(one.id());
         measure(one, setup, table, log).ifPresent(disagreements::add);

@@ -54,6 +54,11 @@ public final class Comparison {
    * @param warmUp seconds for which each contender is warmed up, unless it has run often before
    */
   public record StopRule(int turns, double seconds, double warmUp) {
+    /** The same for another time. */
+    StopRule lasting(double seconds) {
+      return new StopRule(turns, seconds, warmUp);
+    }
+
     @Override
     public String toString() {
       return "%d turns and %s s after a warm-up of %s s".formatted(turns, seconds, warmUp);

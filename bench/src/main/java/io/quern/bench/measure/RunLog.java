@@ -21,6 +21,7 @@ import java.util.Optional;
 final class RunLog implements Closeable {
   private final JsonLines json;
   private final Preset preset;
+  private final Comparison.StopRule rule;
   private final boolean hugePages;
   private final String run;
   private final String commit;
@@ -30,9 +31,11 @@ final class RunLog implements Closeable {
   private boolean ended;
 
   /** Begins a run; its lines go to {@code out}, which should not buffer. */
-  RunLog(OutputStream out, Preset preset, boolean hugePages) throws IOException {
+  RunLog(OutputStream out, Preset preset, Comparison.StopRule rule, boolean hugePages)
+      throws IOException {
     this.json = new JsonLines(out);
     this.preset = preset;
+    this.rule = rule;
     this.hugePages = hugePages;
     this.run =
         "%s-%d"
@@ -95,7 +98,7 @@ final class RunLog implements Closeable {
     line.put("threads", timing.name().startsWith("java") ? 1 : first.threads());
     line.put("n", timing.micros().size());
     line.put("runs_per_sample", timing.runsPerSample());
-    line.put("stop_rule", preset.rule().toString());
+    line.put("stop_rule", rule.toString());
     Map<String, Object> micros = new LinkedHashMap<>();
     micros.put("min", timing.percentile(0));
     micros.put("p05", timing.percentile(5));
