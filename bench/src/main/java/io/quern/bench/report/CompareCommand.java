@@ -15,7 +15,9 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.OptionalDouble;
+import java.util.Set;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 
 /** Says case by case whether something became slower between two result files. */
 public final class CompareCommand implements Command {
@@ -62,6 +64,8 @@ public final class CompareCommand implements Command {
     all pairs of runs. With fewer it holds all pairs, and at least 5 % on both sides for what
     differs from JVM to JVM, besides what each run says of itself.
 
+    Runs whose rooflines changed are left out, unless there are no others.
+
     A run's time is the 5th percentile of its samples, on a CPU of the time that the thread had a
     core: interference only ever adds. It is read against a copy of as many bytes, and against
     each plain loop and peer, of the same run, so that a slower hour of the machine is no change;
@@ -86,10 +90,10 @@ public final class CompareCommand implements Command {
     double margin = arguments.integer(MARGIN, DEFAULT_MARGIN, 1, MOST_MARGIN) / 100.0;
     ResultFile before = ResultFile.read(List.of(arguments.operand(0)));
     ResultFile after = ResultFile.read(List.of(arguments.operand(1)));
-    Map<Figure.Key, Times> earlier = times(before);
-    Map<Figure.Key, Times> later = times(after);
-    EnumMap<Change.Verdict, Integer> counts = new EnumMap<>(Change.Verdict.class);
     PrintStream out = terminal.out();
+    Map<Figure.Key, Times> earlier = times(before, "before", out);
+    Map<Figure.Key, Times> later = times(after, "after", out);
+    EnumMap<Change.Verdict, Integer> counts = new EnumMap<>(Change.Verdict.class);
     int few = 0;
     for (Map.Entry<Figure.Key, Times> one : earlier.entrySet()) {
       Times now = later.get(one.getKey());
@@ -225,13 +229,31 @@ public final class CompareCommand implements Command {
     return figure.line().maybe("us.p05").orElse(figure.micros().median());
   }
 
-  private static Map<Figure.Key, Times> times(ResultFile file) {
+  /** The times of a file's stable runs, or of all where none is. */
+  private static Map<Figure.Key, Times> times(ResultFile file, String side, PrintStream out) {
+    Set<String> runs = file.figures().stream().map(Figure::run).collect(Collectors.toSet());
+    Set<String> unstable =
+        file.runs().stream()
+            .filter(run -> run.flag("unstable", false))
+            .map(run -> run.text("run", run.file()))
+            .filter(runs::contains)
+            .collect(Collectors.toSet());
+    boolean all = unstable.size() == runs.size();
+    if (!unstable.isEmpty()) {
+      out.println(
+          all
+              ? "%s: every run is unstable, since its rooflines changed".formatted(side)
+              : "%s: %d of %d runs left out, since their rooflines changed"
+                  .formatted(side, unstable.size(), runs.size()));
+    }
     Map<Figure.Key, Times> times = new LinkedHashMap<>();
     for (Figure figure : file.figures()) {
-      times
-          .computeIfAbsent(figure.key(), missing -> new Times(new LinkedHashMap<>()))
-          .byRun()
-          .put(figure.run(), figure);
+      if (all || !unstable.contains(figure.run())) {
+        times
+            .computeIfAbsent(figure.key(), missing -> new Times(new LinkedHashMap<>()))
+            .byRun()
+            .put(figure.run(), figure);
+      }
     }
     return times;
   }

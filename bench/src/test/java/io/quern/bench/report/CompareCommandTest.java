@@ -155,4 +155,20 @@ class CompareCommandTest {
     assertThrows(
         BadArgumentsException.class, () -> Written.run(new CompareCommand(), before, after));
   }
+
+  @Test
+  void unstableRunsAreLeftOut() throws Exception {
+    Written after = new Written();
+    for (int run = 0; run < 5; run++) {
+      after.figure("run" + run, "op/case0", run == 4 ? 30 : 10, 30);
+    }
+    after.line(
+        "{\"schema\":\"quern-bench-run/1\",\"run\":\"run4\",\"unstable\":true,"
+            + "\"rooflines_first\":{},\"rooflines_last\":{}}");
+    Written.Ended ended =
+        Written.run(new CompareCommand(), file("before", 1, 1), after.in(folder, "after"));
+    assertAll(
+        () -> assertTrue(ended.out().contains("after: 1 of 5 runs left out"), ended.out()),
+        () -> assertTrue(ended.out().contains("1 SAME, 0 FASTER, 0 SLOWER"), ended.out()));
+  }
 }
