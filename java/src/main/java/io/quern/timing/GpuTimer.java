@@ -31,6 +31,9 @@ import java.util.Objects;
  * the time. A timer owns the memory for that and two events; it is used by the stream's thread.
  */
 public final class GpuTimer implements AutoCloseable {
+  /** How many times the L2 cache is read, and written, to evict what is in it. */
+  private static final long EVICTION = 2;
+
   private static final int WARM_UP_LAUNCHES = 1000;
   private static final long WARM_UP_NANOS = 200_000_000L;
   private static final int LEAST_WARM_UP_LAUNCHES = 3;
@@ -107,7 +110,7 @@ public final class GpuTimer implements AutoCloseable {
     }
     this.device = gpu;
     this.stream = stream;
-    Shape shape = Shape.of(Math.ceilDiv(gpu.l2Bytes(), Float.BYTES));
+    Shape shape = Shape.of(Math.ceilDiv(EVICTION * gpu.l2Bytes(), Float.BYTES));
     List<AutoCloseable> opened = new ArrayList<>();
     try {
       this.evicting = kept(opened, gpu.allocate(DType.F32, shape));
@@ -131,7 +134,7 @@ public final class GpuTimer implements AutoCloseable {
     return resource;
   }
 
-  /** Queues reading and writing of twice the L2 cache in all, after which nothing else is in it. */
+  /** Queues reading twice the L2 cache and writing as much, after which nothing else is in it. */
   public void evictL2() {
     evicting.copyTo(evicted, stream);
   }
