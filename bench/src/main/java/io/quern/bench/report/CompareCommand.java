@@ -62,7 +62,7 @@ public final class CompareCommand implements Command {
       bench --preset quick --forks 5 --json before.jsonl
     With four runs and more on each side the interval is that of Hodges, Lehmann and Moses over
     all pairs of runs. With fewer it holds all pairs, and at least 5 % on both sides for what
-    differs from JVM to JVM, besides what each run says of itself.
+    differs from JVM to JVM, besides what lies between a run's time and its median.
 
     Runs whose rooflines changed are left out, unless there are no others.
 
@@ -174,12 +174,18 @@ public final class CompareCommand implements Command {
     return new Reading(narrowest, against);
   }
 
-  /** Half the widest interval that a run gives its own time. */
+  /** By how much a run may be off: how far its own middle is above what is taken as its time. */
   private static double within(Times times) {
     return times.byRun().values().stream()
-        .mapToDouble(one -> Math.log(one.micros().high() / one.micros().low()) / 2)
+        .mapToDouble(one -> Math.log(Math.max(1, middle(one) / low(one))))
         .max()
         .orElse(0);
+  }
+
+  private static double middle(Figure figure) {
+    OptionalDouble onCore =
+        figure.threads() == 1 ? figure.line().maybe("cpu_us.p50") : OptionalDouble.empty();
+    return onCore.orElse(figure.micros().median());
   }
 
   /** What is not Quern's and was timed at the same case; sorted, so that ties are stable. */
