@@ -23,7 +23,7 @@ record Change(double low, double ratio, double high) {
    * What one run differs from the next beyond what it knows of itself: a JVM's compiled code and
    * layout of memory. The least half of an interval where there are too few runs to see it.
    */
-  private static final double BETWEEN_RUNS = 0.05;
+  private static final double BETWEEN_RUNS = 0.07;
 
   /** What is said of a case. */
   enum Verdict {
@@ -39,7 +39,7 @@ record Change(double low, double ratio, double high) {
    * @param before times in any unit
    * @param after in the same unit
    * @param within what a run knows of its own time: the logarithm of the largest share by which it
-   *     may be off; of interest where there are too few runs
+   *     may be off; of interest where a side has one run only
    */
   static Change between(double[] before, double[] after, double within) {
     double[] logs = new double[before.length * after.length];
@@ -52,7 +52,8 @@ record Change(double low, double ratio, double high) {
     Arrays.sort(logs);
     int outside = outside(before.length, after.length);
     double middle = (logs[(n - 1) / 2] + logs[n / 2]) / 2;
-    double least = outside < 0 ? Math.log1p(BETWEEN_RUNS) + within : 0;
+    double alone = before.length == 1 || after.length == 1 ? within : 0;
+    double least = outside < 0 ? Math.log1p(BETWEEN_RUNS) + alone : 0;
     int cut = Math.max(0, outside);
     return new Change(
         Math.exp(Math.min(logs[cut], middle - least)),

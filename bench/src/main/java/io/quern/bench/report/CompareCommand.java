@@ -61,8 +61,8 @@ public final class CompareCommand implements Command {
     verified before and is refused now. Measure each side in several JVMs, best in turns:
       bench --preset quick --forks 5 --json before.jsonl
     With four runs and more on each side the interval is that of Hodges, Lehmann and Moses over
-    all pairs of runs. With fewer it holds all pairs, and at least 5 % on both sides for what
-    differs from JVM to JVM, besides what lies between a run's time and its median.
+    all pairs of runs. With fewer it holds all pairs, and at least 7 % on both sides for what
+    differs from JVM to JVM; of a single run also what lies between its time and its median.
 
     Runs whose rooflines changed are left out, unless there are no others.
 
