@@ -77,7 +77,7 @@ inline __device__ void list_tokens(const TokenMatchArguments& arguments, int64_t
       break;
     case QUERN_MERGE_EVERY_KTH:
       for (int i = thread; i < arguments.sources; i += kMatchThreads) {
-        sources[i] = static_cast<int32_t>(i / (arguments.k - 1) * arguments.k + i % (arguments.k - 1));
+        sources[i] = static_cast<int32_t>(i + i / (arguments.k - 1));  // one of each k is left out
       }
       for (int j = thread; j < arguments.destinations; j += kMatchThreads) {
         destinations[j] = static_cast<int32_t>(j * arguments.k + arguments.k - 1);
@@ -93,8 +93,11 @@ inline __device__ void list_tokens(const TokenMatchArguments& arguments, int64_t
         if (offset < 0 || offset >= arguments.stride_x * arguments.stride_y) {
           offset = 0;
         }
-        const int64_t y = cell / arguments.columns * arguments.stride_y + offset / arguments.stride_x;
-        const int64_t x = cell % arguments.columns * arguments.stride_x + offset % arguments.stride_x;
+        // Remainders from quotients: the compiler would make 32-bit products of their own.
+        const int64_t line = cell / arguments.columns;
+        const int64_t down = offset / arguments.stride_x;
+        const int64_t y = line * arguments.stride_y + down;
+        const int64_t x = (cell - line * arguments.columns - down) * arguments.stride_x + offset;
         marks[y * arguments.width + x] = 1;
       }
       __syncthreads();
@@ -260,7 +263,7 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
   int merged = arguments.sources;
   if (arguments.selects) {
     // Ascending keys are descending similarities, equal ones by the source's number.
-    for (int i = thread; i < 1 << arguments.sort_bits; i += kMatchThreads) {
+    for (int64_t i = thread; i < int64_t{1} << arguments.sort_bits; i += kMatchThreads) {
       unsigned long long key = ~0ull;
       if (i < arguments.sources) {
         const unsigned int bits = arguments.class_token && i == 0 ? ascending_bits(-INFINITY)
@@ -339,7 +342,7 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
 
 // A batch row by a block, all four steps. Sorts in shared memory.
 template <typename Element>
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 2)
     token_match_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   QUERN_SHARED(ProductTile<4>::Shared, tiles);
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
@@ -360,7 +363,7 @@ __global__ void __launch_bounds__(kMatchThreads)
   }
 }
 
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 4)
     token_list_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
     list_tokens(arguments, b);
@@ -370,7 +373,7 @@ __global__ void __launch_bounds__(kMatchThreads)
 
 // Blocks y: batch rows.
 template <typename Element>
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 4)
     token_direction_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   constexpr int kHalfWarps = kMatchThreads / kRowLanes;
   for (int64_t b = blockIdx.y; b < arguments.batch; b += gridDim.y) {
@@ -384,7 +387,7 @@ __global__ void __launch_bounds__(kMatchThreads)
 
 // Blocks x: tiles of sources, y: tiles of destinations, z: batch rows.
 template <int SUMS>
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 1)
     token_compare_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   constexpr int kRows = ProductTile<SUMS>::kRows;
   QUERN_SHARED(typename ProductTile<SUMS>::Shared, tiles);
@@ -398,7 +401,7 @@ __global__ void __launch_bounds__(kMatchThreads)
   }
 }
 
-__global__ void __launch_bounds__(kMatchThreads)
+__global__ void __launch_bounds__(kMatchThreads, 4)
     token_place_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
     place_tokens(arguments, b,

@@ -63,7 +63,7 @@ inline __device__ float canonical_larger(float a, float b) {
 
 // A warp makes an output row, its lanes a packet of columns each at a time.
 template <typename Element, int N>
-__global__ void __launch_bounds__(kMergeThreads)
+__global__ void __launch_bounds__(kMergeThreads, 4)
     token_merge_kernel(const __grid_constant__ TokenMergeArguments arguments) {
   using Row = Packet<Element, N>;
   QUERN_SHARED(int64_t[kMergeThreads / 32 * kMergeChunk], all_members);

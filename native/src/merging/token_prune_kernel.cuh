@@ -24,7 +24,7 @@ struct TokenPruneArguments {
   int32_t sort_bits;
 };
 
-inline __device__ float importance(const TokenPruneArguments& arguments, int64_t b, int n) {
+inline __device__ float importance(const TokenPruneArguments& arguments, int64_t b, int64_t n) {
   const float* column = arguments.attention + b * arguments.heads * arguments.stride + n;
   float sum = 0.0f;
   for (int64_t chunk = 0; chunk < arguments.heads; chunk += kHeadChunk) {
@@ -46,7 +46,7 @@ __global__ void __launch_bounds__(kPruneThreads)
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
     unsigned long long* keys = arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
                                                          : arguments.keys + (b << arguments.sort_bits);
-    for (int n = thread; n < 1 << arguments.sort_bits; n += kPruneThreads) {
+    for (int64_t n = thread; n < int64_t{1} << arguments.sort_bits; n += kPruneThreads) {
       unsigned long long key = ~0ull;
       if (n < arguments.tokens) {
         const float value = importance(arguments, b, n);

@@ -277,6 +277,7 @@ final class MergingReference {
     int dim = (int) spec.dim();
     Rows out = new Rows(spec.dtype(), of.batch() * spec.tokens(), dim, of.strided());
     long[] slot = of.slot();
+    RandomRows y = of.y();
     for (int token = 0; token < slot.length; token++) {
       long row = slot[token];
       boolean dropped = row < 0 || row >= spec.merged();
@@ -286,7 +287,7 @@ final class MergingReference {
       boolean zero = spec.merged() == 0 || (dropped && !spec.droppedToFirst());
       for (int d = 0; d < dim; d++) {
         long from = token / spec.tokens() * spec.merged() + row;
-        out.set(token, d, zero ? 0 : (int) of.y().bits(from, d));
+        out.set(token, d, zero ? 0 : y.bits(from, d));
       }
     }
     return new Outcome(List.of(new Outcome.Output("out", spec.dtype(), out.bytes)), null);

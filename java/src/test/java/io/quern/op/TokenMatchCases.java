@@ -225,6 +225,59 @@ public final class TokenMatchCases {
     return cases.list;
   }
 
+  /** A random call: any scheme, a few tokens, now and then more than a tile of them. */
+  static Case random(SplittableRandom random) {
+    DType dtype = EmbeddingGatherCases.FLOATS.get(random.nextInt(3));
+    int tokens = random.nextInt(random.nextInt(8) == 0 ? 200 : 20);
+    int dim = 1 + random.nextInt(random.nextInt(8) == 0 ? 150 : 12);
+    int r = random.nextInt(-1, tokens + 2);
+    TokenMatch.Spec spec =
+        switch (random.nextInt(5)) {
+          case 0 ->
+              TokenMatch.Spec.bipartite(
+                  dtype, tokens, dim, random.nextBoolean(), random.nextBoolean(), r);
+          case 1 -> TokenMatch.Spec.everyKth(dtype, tokens, dim, random.nextInt(-1, tokens + 3));
+          case 2 -> TokenMatch.Spec.permuted(dtype, tokens, dim, Math.min(r, tokens - 1));
+          case 3 -> {
+            int width = 1 + random.nextInt(20);
+            var grid =
+                new MergeScheme.Grid(
+                    width, tokens / width, 1 + random.nextInt(4), 1 + random.nextInt(4));
+            yield TokenMatch.Spec.grid(dtype, dim, grid, r);
+          }
+          default ->
+              TokenMatch.Spec.headTail(
+                  dtype,
+                  tokens,
+                  dim,
+                  random.nextInt(tokens + 3),
+                  2 + random.nextInt(tokens + 1),
+                  random.nextBoolean());
+        };
+    if (spec.scheme().selects() && random.nextInt(3) == 0) {
+      spec = spec.withThreshold((float) random.nextDouble(-1.2, 1));
+    }
+    if (spec.scheme().selects() && random.nextInt(3) == 0) {
+      spec = spec.withLimits();
+    }
+    if (random.nextInt(3) == 0) {
+      spec = spec.withOrder(TokenOrder.TOKENS);
+    }
+    Order given =
+        spec.orderShape(0) == null
+            ? Order.NONE
+            : Order.values()[random.nextInt(Order.values().length)];
+    return new Case(
+        "random",
+        spec,
+        random.nextInt(5),
+        given,
+        random.nextBoolean(),
+        random.nextBoolean(),
+        ValueSet.values()[random.nextInt(ValueSet.values().length)],
+        random.nextLong());
+  }
+
   private static final class Cases {
     private final List<Case> list = new ArrayList<>();
 

@@ -175,6 +175,28 @@ public final class TokenMergeCases {
     return cases;
   }
 
+  /** A random call. */
+  static Case random(SplittableRandom random) {
+    List<Combine> combines = List.of(Combine.SUM, Combine.MEAN, Combine.WEIGHTED_MEAN, Combine.MAX);
+    TokenMerge.Spec spec =
+        TokenMerge.Spec.of(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            random.nextInt(random.nextInt(8) == 0 ? 300 : 30),
+            random.nextInt(20),
+            random.nextInt(random.nextInt(8) == 0 ? 400 : 40),
+            combines.get(random.nextInt(combines.size())));
+    return new Case(
+        "random",
+        random.nextInt(3) == 0 ? spec.withLeastSize(1) : spec,
+        random.nextInt(4),
+        Slots.values()[random.nextInt(Slots.values().length)],
+        random.nextBoolean(),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        ValueSet.values()[random.nextInt(ValueSet.values().length)],
+        random.nextLong());
+  }
+
   private static void add(
       List<Case> cases, TokenMerge.Spec spec, int batch, Slots slots, ValueSet values) {
     int n = cases.size();

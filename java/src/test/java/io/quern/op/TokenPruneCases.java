@@ -7,6 +7,7 @@ import io.quern.Shape;
 import io.quern.Stream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 
 /** The calls of {@link TokenPrune} that are tested and timed. */
 public final class TokenPruneCases {
@@ -83,6 +84,22 @@ public final class TokenPruneCases {
     add(cases, new TokenPrune.Spec(4100, 1, 4000, true), 1, ValueSet.NORMAL);
     add(cases, new TokenPrune.Spec(5, 1, 4, true), 0, ValueSet.NORMAL);
     return cases;
+  }
+
+  /** A random call. */
+  static Case random(SplittableRandom random) {
+    return new Case(
+        "random",
+        new TokenPrune.Spec(
+            random.nextInt(random.nextInt(8) == 0 ? 400 : 40),
+            1 + random.nextInt(random.nextInt(8) == 0 ? 200 : 5),
+            random.nextInt(40),
+            random.nextBoolean()),
+        random.nextInt(4),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        ValueSet.values()[random.nextInt(ValueSet.values().length)],
+        random.nextLong());
   }
 
   private static void add(List<Case> cases, TokenPrune.Spec spec, int batch, ValueSet values) {
