@@ -319,10 +319,11 @@ class RejectionBlock {
   __device__ __noinline__ int32_t judge_points(int32_t child) {
     const int32_t start = child;
     float left = 1.0f;
+    int32_t before = 0;
     clear_none();
-    for (; child >= 0; child = next_sibling(child)) {
+    for (; child >= 0; child = next_sibling(child), ++before) {
       const int32_t x = token(child);
-      if (in_vocabulary(x) && !is_repeated(start, child, x)) {
+      if (in_vocabulary(x) && !is_repeated(start, before, x)) {
         const float u = coin(child);
         const float px = target_at(x);
         if (__fmul_rn(u, left) < px) {
@@ -417,17 +418,18 @@ class RejectionBlock {
   __device__ __noinline__ int32_t judge_relaxed(int32_t child) {
     const int32_t start = child;
     float left = 1.0f;
+    int32_t before = 0;
     bool pending = false;
     need_target();
     clear_none();
     p_.uniform = false;
-    for (; child >= 0; child = next_sibling(child)) {
+    for (; child >= 0; child = next_sibling(child), ++before) {
       const int32_t x = token(child);
       float qx = in_vocabulary(x) ? 1.0f : 0.0f;
       if constexpr (kDraft) {
         qx = in_vocabulary(x) ? draft_at(x) : 0.0f;
       }
-      if (!(qx > 0.0f) || is_repeated(start, child, x)) {
+      if (!(qx > 0.0f) || is_repeated(start, before, x)) {
         continue;
       }
       if (pending) {
@@ -802,11 +804,14 @@ class RejectionBlock {
 
   __device__ float uniform(int32_t i) const { return __ldg(arguments_.uniforms + first_ + i); }
 
-  __device__ bool is_repeated(int32_t start, int32_t child, int32_t x) const {
-    for (int32_t other = start; other != child; other = link(arguments_.next_sibling, other)) {
+  // Whether one of the first `before` siblings, which may run in a circle, has token x.
+  __device__ bool is_repeated(int32_t start, int32_t before, int32_t x) const {
+    int32_t other = start;
+    for (int32_t i = 0; i < before; i++) {
       if (token(other) == x) {
         return true;
       }
+      other = link(arguments_.next_sibling, other);
     }
     return false;
   }

@@ -74,7 +74,7 @@ public final class RejectionVerifyCases {
     TEMPERATURES,
     /** The optional outputs are asked for. */
     ALL_OUTPUTS,
-    /** Bad offsets, links, tokens, neighbours, coins and row entries here and there. */
+    /** Bad offsets, links (circles too), tokens, neighbours, coins, row entries here and there. */
     HOSTILE
   }
 
@@ -245,6 +245,13 @@ public final class RejectionVerifyCases {
 
     private void spoil(Case of, SplittableRandom random) {
       int vocab = (int) of.spec.vocab();
+      for (int b = 0; b < of.trees.size(); b++) {
+        for (int i = offsets[b]; i < offsets[b + 1]; i++) {
+          if (nextSibling[i] == -1 && random.nextInt(8) == 0) {
+            nextSibling[i] = i - offsets[b];
+          }
+        }
+      }
       for (int i = 0; i < tokens.length; i++) {
         if (random.nextInt(6) == 0) {
           tokens[i] =

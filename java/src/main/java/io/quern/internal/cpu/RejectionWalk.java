@@ -240,9 +240,10 @@ public abstract class RejectionWalk {
   private int judgePoints(int child) {
     int start = child;
     float left = 1;
+    int before = 0;
     while (child >= 0) {
       int x = token(child);
-      if (inVocabulary(x) && !isRepeated(start, child, x)) {
+      if (inVocabulary(x) && !isRepeated(start, before, x)) {
         float u = coin(child);
         float px = targetAt(x);
         if (u * left < px) {
@@ -253,6 +254,7 @@ public abstract class RejectionWalk {
         p[x] = 0;
       }
       child = nextSibling(child);
+      before++;
     }
     if (child == BROKEN) {
       return BROKEN;
@@ -343,12 +345,13 @@ public abstract class RejectionWalk {
   private int judgeRelaxed(int child) {
     int start = child;
     float left = 1;
+    int before = 0;
     boolean pending = false;
     stageTarget();
     while (child >= 0) {
       int x = token(child);
       float qx = !inVocabulary(x) ? 0 : task.draft == null ? 1 : draftAt(x);
-      if (qx > 0 && !isRepeated(start, child, x)) {
+      if (qx > 0 && !isRepeated(start, before, x)) {
         if (pending) {
           left = renormalized();
           pending = false;
@@ -372,6 +375,7 @@ public abstract class RejectionWalk {
         pending = true;
       }
       child = nextSibling(child);
+      before++;
     }
     if (child == BROKEN) {
       return BROKEN;
@@ -741,12 +745,14 @@ public abstract class RejectionWalk {
     return task.uniforms.get(JAVA_FLOAT, (first + i) * Float.BYTES);
   }
 
-  /** Whether a sibling before {@code child} has its token. */
-  private boolean isRepeated(int start, int child, int x) {
-    for (int other = start; other != child; other = link(task.nextSibling, other)) {
+  /** Whether one of the first {@code before} siblings, which may run in a circle, has token x. */
+  private boolean isRepeated(int start, int before, int x) {
+    int other = start;
+    for (int i = 0; i < before; i++) {
       if (token(other) == x) {
         return true;
       }
+      other = link(task.nextSibling, other);
     }
     return false;
   }
