@@ -170,9 +170,9 @@ public final class Partition {
       Check.disjoint(OP, "inverse", operands.inverse, "offsets", operands.offsets);
     }
     Check.workspace(OP, operands.workspace, workspaceBytes(batch), device);
+    Check.disjoint(OP, "perm", operands.perm, "workspace", operands.workspace);
+    Check.disjoint(OP, "offsets", operands.offsets, "workspace", operands.workspace);
+    Check.disjoint(OP, "inverse", operands.inverse, "workspace", operands.workspace);
     Check.disjoint(OP, "workspace", operands.workspace, "key", operands.key);
-    Check.disjoint(OP, "workspace", operands.workspace, "perm", operands.perm);
-    Check.disjoint(OP, "workspace", operands.workspace, "offsets", operands.offsets);
-    Check.disjoint(OP, "workspace", operands.workspace, "inverse", operands.inverse);
   }
 }

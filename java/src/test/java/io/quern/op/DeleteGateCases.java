@@ -236,6 +236,30 @@ public final class DeleteGateCases {
     return cases;
   }
 
+  /** A random call. */
+  static Case random(SplittableRandom random) {
+    int dim = 1 + random.nextInt(random.nextInt(20) == 0 ? 5000 : 200);
+    float scale = -1 - 30 * random.nextFloat();
+    return new Case(
+        "random",
+        new DeleteGate.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            random.nextInt(dim > 200 ? 5 : 40),
+            dim,
+            random.nextBoolean(),
+            random.nextBoolean() ? 0 : random.nextFloat(),
+            random.nextFloat() - 0.5f,
+            scale,
+            scale * random.nextFloat()),
+        random.nextInt(4),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        ValueSet.values()[random.nextInt(ValueSet.values().length)],
+        random.nextLong());
+  }
+
   private static void add(List<Case> cases, DeleteGate.Spec spec, int batch, ValueSet values) {
     int n = cases.size();
     cases.add(

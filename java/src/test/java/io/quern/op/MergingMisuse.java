@@ -1,7 +1,6 @@
 package io.quern.op;
 
 import io.quern.DType;
-import io.quern.Shape;
 import io.quern.op.MisuseCall.Missing;
 import io.quern.op.MisuseCall.Operand;
 import java.util.List;
@@ -39,14 +38,15 @@ final class MergingMisuse {
                 "similarity",
                 Operand.out(DType.F32, BATCH, TOKENS).with(Missing.ALLOWED),
                 "count",
-                Operand.out(DType.I32, BATCH).with(Missing.ALLOWED)),
+                Operand.out(DType.I32, BATCH).with(Missing.ALLOWED),
+                "workspace",
+                workspace),
             device -> {
               var plan =
                   TokenMatch.plan(
                       device,
                       TokenMatch.Spec.bipartite(DType.F32, TOKENS, DIM, true, false, 2)
                           .withLimits());
-              var scratch = device.allocate(DType.U8, Shape.of(WORKSPACE));
               return (stream, of) ->
                   plan.run(
                       stream,
@@ -57,7 +57,7 @@ final class MergingMisuse {
                           of.get("slot"),
                           of.get("similarity"),
                           of.get("count"),
-                          scratch));
+                          of.get("workspace")));
             }),
         new MisuseCall(
             "match in order",

@@ -181,6 +181,22 @@ public final class PartitionCases {
     return cases;
   }
 
+  /** A random call. */
+  static Case random(SplittableRandom random) {
+    long keys = 1L << random.nextInt(12);
+    return new Case(
+        "random",
+        new Partition.Spec(
+            random.nextInt(700),
+            keys - random.nextLong(keys + 1),
+            IndexPolicy.values()[random.nextInt(IndexPolicy.values().length)]),
+        random.nextInt(4),
+        random.nextBoolean(),
+        IndexDistribution.values()[random.nextInt(IndexDistribution.values().length)],
+        random.nextBoolean() ? Set.of(Trait.BAD_IDS) : Set.of(),
+        random.nextLong());
+  }
+
   private static void add(
       List<Case> cases,
       Partition.Spec spec,

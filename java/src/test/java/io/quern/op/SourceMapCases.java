@@ -117,6 +117,23 @@ public final class SourceMapCases {
             }));
   }
 
+  /** A random call. */
+  static Case random(SplittableRandom random) {
+    boolean first = random.nextBoolean();
+    int tokens = random.nextInt(90);
+    return new Case(
+        "random",
+        new SourceMap.Spec(
+            first ? tokens : random.nextInt(300),
+            tokens,
+            random.nextInt(70),
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3))),
+        random.nextInt(4),
+        first,
+        random.nextBoolean(),
+        random.nextLong());
+  }
+
   /** First and later layers, with the matrix and without, of every dtype. */
   public static List<Case> small() {
     List<Case> cases = new ArrayList<>();

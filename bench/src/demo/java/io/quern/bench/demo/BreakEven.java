@@ -53,7 +53,7 @@ final class BreakEven {
             + " products of a later block%n",
         VisionTrunk.DIM, METRIC, device.name());
     out.println(
-        "    N  batch     r  match+merge µs  block ms  saved ms per block  pays after blocks");
+        "    N  batch     r  match+merge µs  block ms  saved ms per block  pays after blocks  least r");
     for (int tokens : TOKENS) {
       for (int batch : BATCHES) {
         if (batch * tokens > MOST_ROWS) {
@@ -67,17 +67,29 @@ final class BreakEven {
           double cost = tome(device, batch, tokens, r);
           out.printf(
               Locale.ROOT,
-              "%5d  %5d  %4d  %14.0f  %8.2f  %18.3f  %17.2f%n",
+              "%5d  %5d  %4d  %14.0f  %8.2f  %18.3f  %17.2f  %7d%n",
               tokens,
               batch,
               r,
               cost * 1e6,
               (linear + square) * 1e3,
               saved * 1e3,
-              cost / saved);
+              cost / saved,
+              leastMerges(cost, linear, square, tokens));
         }
       }
     }
+  }
+
+  /** The fewest merges whose cost one later block saves, whatever their number costs. */
+  private static int leastMerges(double cost, double linear, double square, int tokens) {
+    for (int r = 1; r < tokens / 2; r++) {
+      double left = (double) (tokens - r) / tokens;
+      if (linear * (1 - left) + square * (1 - left * left) > cost) {
+        return r;
+      }
+    }
+    return tokens / 2; // not even these
   }
 
   /** Prints the table of ToMeSD, which matches, merges and unmerges around every attention. */
