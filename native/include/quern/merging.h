@@ -12,12 +12,10 @@ extern "C" {
 /* Which tokens may merge into which (io.quern.op.MergeScheme). */
 enum {
   QUERN_MERGE_BIPARTITE = 0, /* even tokens into odd ones */
-  QUERN_MERGE_EVERY_KTH =
-      1, /* into the last of each k tokens, all of them; tokens beyond whole groups are dropped */
-  QUERN_MERGE_PERMUTED = 2, /* the first r tokens of an order into the others, all of them */
-  QUERN_MERGE_GRID = 3,     /* into one token of each whole cell of a grid */
-  QUERN_MERGE_HEAD_TAIL =
-      4 /* of the first `prune` of an order all but the first `keep` into these; the rest is dropped */
+  QUERN_MERGE_EVERY_KTH = 1, /* all into the last of each k tokens; tokens beyond whole groups are dropped */
+  QUERN_MERGE_PERMUTED = 2,  /* the first r tokens of an order into the others, all of them */
+  QUERN_MERGE_GRID = 3,      /* into one token of each whole cell of a grid */
+  QUERN_MERGE_HEAD_TAIL = 4  /* the first `prune` of an order into its first `keep`; the rest is dropped */
 };
 
 /* Order of the rows that are left. Ordinals of io.quern.op.TokenOrder. */
@@ -27,18 +25,21 @@ enum { QUERN_TOKEN_ORDER_PUBLISHED = 0, QUERN_TOKEN_ORDER_TOKENS = 1 };
  * token_match: slot[b, n], the row in which token n of batch row b goes on, -1 where it is dropped.
  *
  *   metric      F32, F16 or BF16, [batch * tokens, dim] with metric_stride >= dim; dim >= 1
- *   order       I32 or null. PERMUTED and HEAD_TAIL: [batch, tokens], a permutation of the tokens each (null:
- * 0, 1, ...); otherwise the batch row is bad: slots -1, similarity 0, count 0. GRID: [height / stride_y,
- *               width / stride_x], the destination's place in its cell, dy * stride_x + dx (null, or outside:
- * 0) limits      I32, [batch], or null: at most so many merges in each batch row; 0 or less: the row stays as
- * it is slot        I32, [batch, tokens] similarity  F32, [batch, tokens], or null: of sources; 1 of
- * destinations, 0 of dropped tokens count       I32, [batch], or null: rows that are left workspace   of
- * quern_token_match_workspace bytes, 16-byte aligned
+ *   order       I32 or null. PERMUTED and HEAD_TAIL: [batch, tokens], a permutation of the tokens each
+ *               (null: 0, 1, ...); otherwise the batch row is bad: slots -1, similarity 0, count 0.
+ *               GRID: [height / stride_y, width / stride_x], the destination's place in its cell,
+ *               dy * stride_x + dx (null, or outside: 0)
+ *   limits      I32, [batch], or null: at most so many merges in each batch row; 0 or less: it stays as it is
+ *   slot        I32, [batch, tokens]
+ *   similarity  F32, [batch, tokens], or null: of sources; 1 of destinations, 0 of dropped tokens
+ *   count       I32, [batch], or null: rows that are left
+ *   workspace   of quern_token_match_workspace bytes, 16-byte aligned
  *
- * Canonical order: f32; squared norms by rule 4, one square root, one division an element; products one chain
- * of fma over k ascending from +0. What is not above -2 counts as -2; the first of equal destinations is
- * taken; sources in the order (similarity descending, number ascending). Results do not depend on the launch
- * shape.
+ * Canonical order: f32; squared norms by rule 4, one square root, 1 / norm once, NaN where that is zero;
+ * products one chain of fma over k ascending from +0, times 1 / norm of the destination; the first of the
+ * greatest of these, times 1 / norm of the source. What is not above -2 counts as -2, with the first
+ * destination that may be merged into; sources in the order (similarity descending, number ascending).
+ * Results do not depend on the launch shape.
  */
 typedef struct quern_token_match_desc {
   uint32_t size;
@@ -79,10 +80,11 @@ QUERN_API quern_status quern_token_match(const quern_token_match_desc* desc, int
  * `keep` on.
  *
  *   attention  F32, [batch * heads, tokens] with attention_stride >= tokens; the importance is the mean over
- * heads: added ascending, 64 at a time from +0, these sums again from +0, one division order      I32,
- * [batch, tokens]: with class_token first token 0, then (importance descending, token ascending), NaN below
- * -infinity slot       I32, [batch, tokens], or null workspace  of quern_token_prune_workspace bytes, 16-byte
- * aligned
+ *              heads: added ascending, 64 at a time from +0, these sums again from +0, one division
+ *   order      I32, [batch, tokens]: with class_token first token 0, then (importance descending, token
+ *              ascending), NaN below -infinity
+ *   slot       I32, [batch, tokens], or null
+ *   workspace  of quern_token_prune_workspace bytes, 16-byte aligned
  */
 typedef struct quern_token_prune_desc {
   uint32_t size;

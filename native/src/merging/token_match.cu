@@ -80,7 +80,7 @@ int sort_bits(const MatchPlan& plan) {
 struct MatchWorkspace {
   int64_t best = 0;
   int64_t keys = 0;
-  int64_t directions = 0;
+  int64_t norms = 0;
   int64_t lists = 0;
   int64_t index = 0;
   int64_t valid = 0;
@@ -101,7 +101,7 @@ MatchWorkspace workspace_of(const quern_token_match_desc& desc, const MatchPlan&
   const int bits = sort_bits(plan);
   workspace.best = take(plan.sources * 8);
   workspace.keys = take(bits > kSharedSortBits ? int64_t{8} << bits : 0);
-  workspace.directions = take(plan.listed() * desc.dim * 4);
+  workspace.norms = take(plan.listed() * 4);
   workspace.lists = take(plan.listed() * 4);
   workspace.index = take(plan.sources * 4);
   workspace.valid = take(4);
@@ -115,10 +115,18 @@ MatchKernel match_kernel(int32_t dtype) {
                               : token_match_kernel<BF16>;
 }
 
-MatchKernel direction_kernel(int32_t dtype) {
-  return dtype == QUERN_F32   ? token_direction_kernel<F32>
-         : dtype == QUERN_F16 ? token_direction_kernel<F16>
-                              : token_direction_kernel<BF16>;
+MatchKernel norm_kernel(int32_t dtype) {
+  return dtype == QUERN_F32   ? token_norm_kernel<F32>
+         : dtype == QUERN_F16 ? token_norm_kernel<F16>
+                              : token_norm_kernel<BF16>;
+}
+
+constexpr int kSums = 8;
+
+MatchKernel compare_kernel(int32_t dtype) {
+  return dtype == QUERN_F32   ? token_compare_kernel<F32, kSums>
+         : dtype == QUERN_F16 ? token_compare_kernel<F16, kSums>
+                              : token_compare_kernel<BF16, kSums>;
 }
 
 bool is_flag(int32_t value) {
@@ -186,9 +194,9 @@ quern_status quern_token_match_prepare(const quern_token_match_desc* desc, int32
   }
   const DeviceScope scope(device);
   quern_status status = scope.status();
-  for (const MatchKernel kernel : {match_kernel(desc->metric_dtype), direction_kernel(desc->metric_dtype),
-                                   MatchKernel{token_list_kernel}, MatchKernel{token_compare_kernel<8>},
-                                   MatchKernel{token_place_kernel}}) {
+  for (const MatchKernel kernel :
+       {match_kernel(desc->metric_dtype), norm_kernel(desc->metric_dtype), MatchKernel{token_list_kernel},
+        compare_kernel(desc->metric_dtype), MatchKernel{token_place_kernel}}) {
     status = status != QUERN_OK ? status : prepare(kernel);
   }
   return status;
@@ -227,7 +235,7 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
   arguments.similarity = similarity;
   arguments.count = count;
   arguments.best = reinterpret_cast<unsigned long long*>(base + parts.best);
-  arguments.directions = reinterpret_cast<float*>(base + parts.directions);
+  arguments.inverse_norms = reinterpret_cast<float*>(base + parts.norms);
   arguments.lists = reinterpret_cast<int32_t*>(base + parts.lists);
   arguments.index = reinterpret_cast<int32_t*>(base + parts.index);
   arguments.valid = reinterpret_cast<int32_t*>(base + parts.valid);
@@ -270,19 +278,19 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
     return launch(match_kernel(desc->metric_dtype), rows, block, plan.identity ? 0 : shared_bytes, stream,
                   arguments);
   }
-  constexpr int64_t kTile = ProductTile<8>::kRows;
+  constexpr int64_t kTile = ProductTile<kSums>::kRows;
   const auto many = [](int64_t blocks) {
     return static_cast<unsigned int>(std::clamp<int64_t>(blocks, 1, kManyBlocks));
   };
   quern_status status = launch(MatchKernel{token_list_kernel}, rows, block, 0, stream, arguments);
   if (status == QUERN_OK) {
     const int64_t half_warps = kMatchThreads / kRowLanes;
-    status = launch(direction_kernel(desc->metric_dtype),
+    status = launch(norm_kernel(desc->metric_dtype),
                     dim3(many((plan.listed() + half_warps - 1) / half_warps), many(desc->batch)), block, 0,
                     stream, arguments);
   }
   if (status == QUERN_OK && plan.sources > 0) {
-    status = launch(MatchKernel{token_compare_kernel<8>},
+    status = launch(compare_kernel(desc->metric_dtype),
                     dim3(static_cast<unsigned int>((plan.sources + kTile - 1) / kTile),
                          many((plan.destinations + kTile - 1) / kTile), many(desc->batch)),
                     block, 0, stream, arguments);

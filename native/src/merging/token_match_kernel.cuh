@@ -1,4 +1,4 @@
-// token_match on raw pointers. Four steps: lists of tokens, their directions, products with the best in
+// token_match on raw pointers. Four steps: lists of tokens, their norms, products with the best in
 // passing, slots. Small batch rows take all four in one block and one launch; large ones a launch each. No
 // similarity is stored.
 #ifndef QUERN_MERGING_TOKEN_MATCH_KERNEL_CUH_
@@ -24,7 +24,7 @@ struct TokenMatchArguments {
   // Workspace. Lists hold the sources, then the destinations, of each batch row.
   unsigned long long* best;  // [batch, sources]
   unsigned long long* keys;  // [batch, 2^sort_bits], null where they are sorted in shared memory
-  float* directions;         // [batch, listed, dim]
+  float* inverse_norms;      // [batch, listed]
   int32_t* lists;            // [batch, listed]
   int32_t* index;            // [batch, sources]
   int32_t* valid;            // [batch]
@@ -52,10 +52,27 @@ struct TokenMatchArguments {
   float threshold;
 };
 
-// The greatest such key is the greatest similarity, of equals that of the first destination.
-inline __device__ unsigned long long best_key(float similarity, int32_t destination) {
-  return static_cast<unsigned long long>(ascending_bits(__fadd_rn(similarity, 0.0f))) << 32 |
+// The greatest such key is the greatest product, of equals that of the first destination.
+inline __device__ unsigned long long best_key(float product, int32_t destination) {
+  return static_cast<unsigned long long>(ascending_bits(__fadd_rn(product, 0.0f))) << 32 |
          (0xffffffffu - static_cast<unsigned int>(destination));
+}
+
+// A source's greatest similarity and where it is.
+struct BestMatch {
+  float similarity;
+  int32_t destination;
+};
+
+inline __device__ BestMatch best_match(const TokenMatchArguments& arguments, int64_t b, int64_t i) {
+  const int64_t listed = arguments.sources + arguments.destinations;
+  const unsigned long long key = arguments.best[b * arguments.sources + i];
+  const float similarity = __fmul_rn(from_ascending_bits(static_cast<unsigned int>(key >> 32)),
+                                     arguments.inverse_norms[b * listed + i]);
+  if (!(similarity > kLeastSimilarity)) {
+    return {kLeastSimilarity, arguments.first_destination};
+  }
+  return {__fadd_rn(similarity, 0.0f), static_cast<int32_t>(0xffffffffu - static_cast<unsigned int>(key))};
 }
 
 // Lists the sources and destinations of a batch row, by a block. The row's slots serve as marks.
@@ -143,51 +160,53 @@ inline __device__ void list_tokens(const TokenMatchArguments& arguments, int64_t
   }
 }
 
-// Directions of listed tokens of a batch row, half a warp each: `first`, `first + step`, ...
+// A listed token's metric.
 template <typename Element>
-__device__ void find_directions(const TokenMatchArguments& arguments, int64_t b, int64_t first,
-                                int64_t step) {
+__device__ StoredRow<Element> metric_row(const TokenMatchArguments& arguments, int64_t b, int64_t i) {
   const int64_t listed = arguments.sources + arguments.destinations;
-  const int lane = static_cast<int>(threadIdx.x) % kRowLanes;
+  const int64_t token = arguments.lists[b * listed + i];
+  return {arguments.metric + (b * arguments.tokens + token) * arguments.stride, arguments.wide_metric != 0};
+}
+
+// 1 / norm of listed tokens of a batch row, NaN where that is zero, half a warp each: every step-th.
+template <typename Element>
+__device__ void find_norms(const TokenMatchArguments& arguments, int64_t b, int64_t first, int64_t step) {
+  const int64_t listed = arguments.sources + arguments.destinations;
   for (int64_t i = first; i < listed; i += step) {
-    const int64_t token = arguments.lists[b * listed + i];
-    const StoredRow<Element> row = {arguments.metric + (b * arguments.tokens + token) * arguments.stride,
-                                    arguments.wide_metric != 0};
-    const float norm = __fsqrt_rn(half_warp_reduce(SquaredNormOf<StoredRow<Element>>{row}, arguments.dim));
-    float* direction = arguments.directions + (b * listed + i) * arguments.dim;
-    for (int64_t k = lane; k < arguments.dim; k += kRowLanes) {
-      direction[k] = norm == 0.0f ? NAN : __fdiv_rn(row(k), norm);
-    }
-    if (lane == 0 && i < arguments.sources) {
-      arguments.best[b * arguments.sources + i] = best_key(kLeastSimilarity, arguments.first_destination);
+    const SquaredNormOf<StoredRow<Element>> squares = {metric_row<Element>(arguments, b, i)};
+    const float norm = __fsqrt_rn(half_warp_reduce(squares, arguments.dim));
+    if (threadIdx.x % kRowLanes == 0) {
+      arguments.inverse_norms[b * listed + i] = norm == 0.0f ? NAN : __fdiv_rn(1.0f, norm);
+      if (i < arguments.sources) {
+        arguments.best[b * arguments.sources + i] = best_key(-INFINITY, arguments.first_destination);
+      }
     }
   }
 }
 
 // A tile of sources against destinations [first, end) of a batch row, by a block.
-template <int SUMS>
+template <typename Element, int SUMS>
 __device__ void compare_tiles(const TokenMatchArguments& arguments, int64_t b, int first_source, int first,
                               int end, typename ProductTile<SUMS>::Shared& shared) {
   using Tile = ProductTile<SUMS>;
   const int thread = static_cast<int>(threadIdx.x);
   const int64_t listed = arguments.sources + arguments.destinations;
-  const float* sources = arguments.directions + b * listed * arguments.dim;
-  const float* destinations = sources + arguments.sources * arguments.dim;
+  const float* factors = arguments.inverse_norms + b * listed + arguments.sources;
   const auto left = [&](int row, int64_t k) {
     const int64_t i = first_source + row;
-    return i < arguments.sources ? sources[i * arguments.dim + k] : 0.0f;
+    return i < arguments.sources ? metric_row<Element>(arguments, b, i)(k) : 0.0f;
   };
   float best[SUMS];
   int32_t where[SUMS];
 #pragma unroll
   for (int i = 0; i < SUMS; ++i) {
-    best[i] = kLeastSimilarity;
+    best[i] = -INFINITY;
     where[i] = arguments.first_destination;
   }
   for (int tile = first; tile < end; tile += Tile::kRows) {
     const auto right = [&](int row, int64_t k) {
       const int64_t j = tile + row;
-      return j < arguments.destinations ? destinations[j * arguments.dim + k] : 0.0f;
+      return j < arguments.destinations ? metric_row<Element>(arguments, b, arguments.sources + j)(k) : 0.0f;
     };
     Tile product;
     product.compute(thread, arguments.dim, left, right, shared);
@@ -196,10 +215,12 @@ __device__ void compare_tiles(const TokenMatchArguments& arguments, int64_t b, i
       const int32_t destination = tile + Tile::column(thread, j);
       const bool admissible =
           destination >= arguments.first_destination && destination < arguments.destinations;
+      const float factor = admissible ? factors[destination] : NAN;
 #pragma unroll
       for (int i = 0; i < SUMS; ++i) {
-        if (admissible && product.sums[i][j] > best[i]) {
-          best[i] = product.sums[i][j];
+        const float value = __fmul_rn(product.sums[i][j], factor);
+        if (value > best[i]) {  // not of NaN
+          best[i] = value;
           where[i] = destination;
         }
       }
@@ -248,7 +269,6 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
   const int listed = arguments.sources + arguments.destinations;
   const int32_t* sources = arguments.lists + b * listed;
   const int32_t* destinations = sources + arguments.sources;
-  const unsigned long long* best = arguments.best + b * arguments.sources;
   int32_t* index = arguments.index + b * arguments.sources;  // the destination, -1 of an unmerged source
 
   for (int n = thread; n < arguments.tokens; n += kMatchThreads) {
@@ -258,7 +278,7 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
     }
   }
   for (int i = thread; i < arguments.sources; i += kMatchThreads) {
-    index[i] = static_cast<int32_t>(0xffffffffu - static_cast<unsigned int>(best[i]));
+    index[i] = best_match(arguments, b, i).destination;
   }
   int merged = arguments.sources;
   if (arguments.selects) {
@@ -266,8 +286,8 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
     for (int64_t i = thread; i < int64_t{1} << arguments.sort_bits; i += kMatchThreads) {
       unsigned long long key = ~0ull;
       if (i < arguments.sources) {
-        const unsigned int bits = arguments.class_token && i == 0 ? ascending_bits(-INFINITY)
-                                                                  : static_cast<unsigned int>(best[i] >> 32);
+        const unsigned int bits = ascending_bits(
+            arguments.class_token && i == 0 ? -INFINITY : best_match(arguments, b, i).similarity);
         key = static_cast<unsigned long long>(~bits) << 32 | static_cast<unsigned int>(i);
       }
       keys[i] = key;
@@ -293,7 +313,7 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
   for (int i = thread; similarity != nullptr && i < arguments.sources; i += kMatchThreads) {
     similarity[sources[i]] = arguments.class_token && arguments.selects && i == 0
                                  ? -INFINITY
-                                 : from_ascending_bits(static_cast<unsigned int>(best[i] >> 32));
+                                 : best_match(arguments, b, i).similarity;
   }
   for (int rank = merged + thread; arguments.selects && rank < arguments.sources; rank += kMatchThreads) {
     const int i = static_cast<int>(static_cast<unsigned int>(keys[rank]));
@@ -350,10 +370,10 @@ __global__ void __launch_bounds__(kMatchThreads, 2)
       list_tokens(arguments, b);
       __syncthreads();
       if (arguments.valid[b] != 0) {
-        find_directions<Element>(arguments, b, threadIdx.x / kRowLanes, kMatchThreads / kRowLanes);
+        find_norms<Element>(arguments, b, threadIdx.x / kRowLanes, kMatchThreads / kRowLanes);
         __syncthreads();
         for (int first = 0; first < arguments.sources; first += ProductTile<4>::kRows) {
-          compare_tiles<4>(arguments, b, first, 0, arguments.destinations, tiles);
+          compare_tiles<Element, 4>(arguments, b, first, 0, arguments.destinations, tiles);
         }
       }
       __syncthreads();
@@ -374,19 +394,19 @@ __global__ void __launch_bounds__(kMatchThreads, 4)
 // Blocks y: batch rows.
 template <typename Element>
 __global__ void __launch_bounds__(kMatchThreads, 4)
-    token_direction_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+    token_norm_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   constexpr int kHalfWarps = kMatchThreads / kRowLanes;
   for (int64_t b = blockIdx.y; b < arguments.batch; b += gridDim.y) {
     if (arguments.valid[b] != 0) {
-      find_directions<Element>(arguments, b,
-                               static_cast<int64_t>(blockIdx.x) * kHalfWarps + threadIdx.x / kRowLanes,
-                               static_cast<int64_t>(gridDim.x) * kHalfWarps);
+      find_norms<Element>(arguments, b,
+                          static_cast<int64_t>(blockIdx.x) * kHalfWarps + threadIdx.x / kRowLanes,
+                          static_cast<int64_t>(gridDim.x) * kHalfWarps);
     }
   }
 }
 
 // Blocks x: tiles of sources, y: tiles of destinations, z: batch rows.
-template <int SUMS>
+template <typename Element, int SUMS>
 __global__ void __launch_bounds__(kMatchThreads, 1)
     token_compare_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   constexpr int kRows = ProductTile<SUMS>::kRows;
@@ -395,8 +415,8 @@ __global__ void __launch_bounds__(kMatchThreads, 1)
     for (int first = static_cast<int>(blockIdx.y) * kRows;
          arguments.valid[b] != 0 && first < arguments.destinations;
          first += static_cast<int>(gridDim.y) * kRows) {
-      compare_tiles<SUMS>(arguments, b, static_cast<int>(blockIdx.x) * kRows, first,
-                          min(first + kRows, arguments.destinations), tiles);
+      compare_tiles<Element, SUMS>(arguments, b, static_cast<int>(blockIdx.x) * kRows, first,
+                                   min(first + kRows, arguments.destinations), tiles);
     }
   }
 }

@@ -15,15 +15,16 @@ import java.util.Objects;
  * or −1 where it is dropped. {@link TokenMerge} and {@link TokenUnmerge} carry it out.
  *
  * <p>The similarity of a source and a destination is that of their metrics' directions, {@code Σ_k
- * (a_k / ‖a‖)(b_k / ‖b‖)}. A source goes to its most similar destination, the first of equals.
- * Where the scheme selects, the {@code merges} most similar sources are merged, of equals the
- * first, and only those whose similarity is above the threshold; where it does not, all are.
+ * a_k b_k / (‖a‖ ‖b‖)}. A source goes to its most similar destination, the first of equals. Where
+ * the scheme selects, the {@code merges} most similar sources are merged, of equals the first, and
+ * only those whose similarity is above the threshold; where it does not, all are.
  *
- * <p>Canonical order: F32; the squared norm by rule 4, one square root, one division per element;
- * the product one chain of fma over k ascending from +0. A similarity that is not above −2 (NaN, as
- * with a token of norm zero or with NaN among its elements) counts as −2: such tokens are merged
- * last, into the first destination that may be merged into. A protected token never merges and is
- * never merged into. The published references produce NaN there, which sorts first.
+ * <p>Canonical order: F32; the squared norm by rule 4, one square root, {@code 1 / norm} once; the
+ * product one chain of fma over k ascending from +0, times the destination's {@code 1 / norm}; the
+ * greatest of these times the source's. A norm of zero makes NaN. A similarity that is not above −2
+ * (NaN, as with a token of norm zero or with NaN among its elements) counts as −2: such tokens are
+ * merged last, into the first destination that may be merged into. A protected token never merges
+ * and is never merged into. The published references produce NaN there, which sorts first.
  *
  * <p>Every batch row is by itself, so that windows of an image are batch rows; {@code limits} gives
  * each its own number of merges. With a threshold or limits the number of rows that are left

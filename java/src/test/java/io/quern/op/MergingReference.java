@@ -114,23 +114,30 @@ final class MergingReference {
     int n = sources.size();
     float[] best = new float[n];
     int[] to = new int[n];
-    float[][] directions = new float[tokens][];
+    float[][] metric = new float[tokens][];
+    float[] inverse = new float[tokens];
     for (int token = 0; token < tokens; token++) {
-      directions[token] = direction(spec, in.metric(), batch * (long) tokens + token);
+      metric[token] = row(spec, in.metric(), batch * (long) tokens + token);
+      inverse[token] = inverseNorm(metric[token]);
     }
     for (int i = 0; i < n; i++) {
-      best[i] = -2;
-      to[i] = protectsFirst ? 1 : 0;
-      for (int j = to[i]; j < destinations.size(); j++) {
+      int first = protectsFirst ? 1 : 0;
+      best[i] = Float.NEGATIVE_INFINITY;
+      for (int j = first; j < destinations.size(); j++) {
         float value = 0;
         for (int k = 0; k < spec.dim(); k++) {
-          value =
-              Math.fma(directions[sources.get(i)][k], directions[destinations.get(j)][k], value);
+          value = Math.fma(metric[sources.get(i)][k], metric[destinations.get(j)][k], value);
         }
+        value *= inverse[destinations.get(j)];
         if (value > best[i]) {
           best[i] = value;
           to[i] = j;
         }
+      }
+      best[i] *= inverse[sources.get(i)];
+      if (!(best[i] > -2)) {
+        best[i] = -2;
+        to[i] = first;
       }
     }
     if (protectsSource && n > 0) {
@@ -177,17 +184,20 @@ final class MergingReference {
     return new Match(slot, similarity, rows.size());
   }
 
-  private static float[] direction(TokenMatch.Spec spec, RandomRows metric, long row) {
-    int dim = (int) spec.dim();
-    float[] direction = new float[dim];
-    for (int k = 0; k < dim; k++) {
-      direction[k] = EmbeddingReference.decode(spec.metric(), (int) metric.bits(row, k));
+  private static float[] row(TokenMatch.Spec spec, RandomRows metric, long token) {
+    float[] row = new float[(int) spec.dim()];
+    for (int k = 0; k < row.length; k++) {
+      row[k] = EmbeddingReference.decode(spec.metric(), (int) metric.bits(token, k));
     }
+    return row;
+  }
+
+  private static float inverseNorm(float[] row) {
     float squared = 0;
-    for (int piece = 0; piece < dim; piece += 4096) {
+    for (int piece = 0; piece < row.length; piece += 4096) {
       float[] partial = new float[64];
-      for (int k = piece; k < Math.min(dim, piece + 4096); k++) {
-        partial[k % 64] = Math.fma(direction[k], direction[k], partial[k % 64]);
+      for (int k = piece; k < Math.min(row.length, piece + 4096); k++) {
+        partial[k % 64] = Math.fma(row[k], row[k], partial[k % 64]);
       }
       for (int half = 32; half > 0; half /= 2) {
         for (int p = 0; p < half; p++) {
@@ -196,11 +206,7 @@ final class MergingReference {
       }
       squared += partial[0];
     }
-    float norm = (float) Math.sqrt(squared);
-    for (int k = 0; k < dim; k++) {
-      direction[k] = norm == 0 ? Float.NaN : direction[k] / norm;
-    }
-    return direction;
+    return squared == 0 ? Float.NaN : 1 / (float) Math.sqrt(squared);
   }
 
   static Outcome merge(TokenMergeCases.Case of) {

@@ -18,10 +18,8 @@ import java.util.Arrays;
  * scratch counts from there.
  */
 public abstract class MatchTask extends RowTask {
-  /**
-   * What counts for a similarity that is not above it: NaN, and anything with a token of norm zero.
-   */
-  protected static final float LEAST = -2;
+  /** What counts for a similarity that is not above it: NaN, as with a token of norm zero. */
+  private static final float LEAST = -2;
 
   /** Scratch of all batch rows, and of each worker. Kept by the stream. */
   public static final class Lists {
@@ -159,8 +157,16 @@ public abstract class MatchTask extends RowTask {
 
   /** Notes the best destination of a source. */
   protected final void setBest(int batch, int i, float similarity, int destination) {
-    scratch.best[batch * tokens + i] = similarity + 0.0f; // so that zeros of both signs are equal
-    scratch.index[batch * tokens + i] = destination;
+    boolean counts = similarity > LEAST;
+    // Zeros of both signs are equal.
+    scratch.best[batch * tokens + i] = counts ? similarity + 0.0f : LEAST;
+    scratch.index[batch * tokens + i] = counts ? destination : firstDestination();
+  }
+
+  /** What a product is multiplied by for each of its tokens: 1 / norm, NaN where that is zero. */
+  protected static float inverseNorm(float squaredNorm) {
+    float norm = (float) Math.sqrt(squaredNorm);
+    return norm == 0 ? Float.NaN : 1 / norm;
   }
 
   /** Lists the sources and destinations of a batch row. */

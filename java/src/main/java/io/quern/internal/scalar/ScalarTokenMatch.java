@@ -11,7 +11,7 @@ import io.quern.op.TokenMatch;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
-/** Directions, their products one by one (rule 3), and the first of the greatest. */
+/** Products one by one (rule 3), each divided by the norms, and the first of the greatest. */
 final class ScalarTokenMatch implements TokenMatchKernel {
   /** Tokens of all batch rows that are matched at a time. */
   private static final long LISTED = 64L << 20;
@@ -53,20 +53,21 @@ final class ScalarTokenMatch implements TokenMatchKernel {
     }
   }
 
-  /** What one worker computes in: the directions of all sources, then of all destinations. */
-  private static final class Directions implements RowReduction.Row {
+  /** What one worker computes in: rows of all sources, then of all destinations, as F32. */
+  private static final class Rows implements RowReduction.Row {
     private final RowReduction reduction = new RowReduction();
-    private float[] rows = {};
+    private float[] elements = {};
+    private float[] inverseNorms = {};
     private int current;
 
     @Override
     public float at(long i) {
-      return rows[current + (int) i];
+      return elements[current + (int) i];
     }
   }
 
   private static final class Task extends MatchTask {
-    private final Directions[] directions;
+    private final Rows[] rows;
     private MemorySegment metric;
     private long stride;
     private long tokens;
@@ -75,15 +76,18 @@ final class ScalarTokenMatch implements TokenMatchKernel {
     private boolean compares;
 
     private Task(int workers) {
-      directions = new Directions[workers];
-      Arrays.setAll(directions, i -> new Directions());
+      rows = new Rows[workers];
+      Arrays.setAll(rows, i -> new Rows());
     }
 
     private void reserve() {
-      int size = (sources() + destinations()) * dim;
-      for (int i = 0; compares && i < directions.length; i++) {
-        if (directions[i].rows.length < size) {
-          directions[i].rows = new float[size];
+      int listed = sources() + destinations();
+      for (int i = 0; compares && i < rows.length; i++) {
+        if (rows[i].elements.length < listed * dim) {
+          rows[i].elements = new float[listed * dim];
+        }
+        if (rows[i].inverseNorms.length < listed) {
+          rows[i].inverseNorms = new float[listed];
         }
       }
     }
@@ -102,39 +106,37 @@ final class ScalarTokenMatch implements TokenMatchKernel {
     }
 
     private void compare(int worker, int batch) {
-      float[] rows = directions[worker].rows;
+      Rows all = rows[worker];
       for (int i = 0; i < sources(); i++) {
-        direction(directions[worker], batch, source(batch, i), i * dim);
+        load(all, batch, source(batch, i), i);
       }
-      int destinationRows = sources() * dim;
       for (int j = 0; j < destinations(); j++) {
-        direction(directions[worker], batch, destination(batch, j), destinationRows + j * dim);
+        load(all, batch, destination(batch, j), sources() + j);
       }
       for (int i = 0; i < sources(); i++) {
-        float best = LEAST;
-        int index = firstDestination();
+        float best = Float.NEGATIVE_INFINITY;
+        int index = 0;
         for (int j = firstDestination(); j < destinations(); j++) {
-          float similarity = Product.of(rows, i * dim, rows, destinationRows + j * dim, dim);
-          if (similarity > best) {
-            best = similarity;
+          int row = sources() + j;
+          float product = Product.of(all.elements, i * dim, all.elements, row * dim, dim);
+          product *= all.inverseNorms[row];
+          if (product > best) {
+            best = product;
             index = j;
           }
         }
-        setBest(batch, i, best, index);
+        setBest(batch, i, best * all.inverseNorms[i], index);
       }
     }
 
-    /** A token's metric divided by its norm; NaN where that is zero. */
-    private void direction(Directions of, int batch, int token, int at) {
+    /** Loads a token's metric as row {@code i}. */
+    private void load(Rows all, int batch, int token, int i) {
       long row = ((first() + (long) batch) * tokens + token) * stride * dtype.byteSize();
       for (int k = 0; k < dim; k++) {
-        of.rows[at + k] = Element.load(dtype, metric, row + (long) k * dtype.byteSize());
+        all.elements[i * dim + k] = Element.load(dtype, metric, row + (long) k * dtype.byteSize());
       }
-      of.current = at;
-      float norm = (float) Math.sqrt(of.reduction.squaredNorm(of, dim));
-      for (int k = 0; k < dim; k++) {
-        of.rows[at + k] = norm == 0 ? Float.NaN : of.rows[at + k] / norm;
-      }
+      all.current = i * dim;
+      all.inverseNorms[i] = inverseNorm(all.reduction.squaredNorm(all, dim));
     }
 
     @Override

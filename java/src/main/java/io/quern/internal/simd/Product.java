@@ -1,6 +1,5 @@
 package io.quern.internal.simd;
 
-import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorMask;
@@ -30,12 +29,6 @@ final class Product {
 
   /** Right panels of a block. */
   static final int BLOCK_PANELS = 4;
-
-  private static final int[] LANE = new int[LANES];
-
-  static {
-    Arrays.setAll(LANE, i -> i);
-  }
 
   private Product() {}
 
@@ -116,30 +109,36 @@ final class Product {
   }
 
   /**
-   * Takes a tile's columns into the best of each of its rows. A lane keeps the first of equals; NaN
-   * is never better.
+   * Takes a tile's rows, each times a factor, into the best of each column. The first of equals
+   * stays; NaN is never better.
    *
    * @param tile ROWS × COLUMNS
-   * @param column the number of the tile's first column
+   * @param factors of the tile's rows, from {@code factor} on
+   * @param row the number of the tile's first row
    * @param best values and
-   * @param index columns, LANES of each for a row, from {@code at} on
+   * @param index rows, one of each for a column, from {@code at} on
    */
-  static void best(float[] tile, int column, float[] best, int[] index, int at) {
-    IntVector first = IntVector.fromArray(Species.INT, LANE, 0).add(column);
-    IntVector second = first.add(LANES);
-    for (int from = 0; from < ROWS * COLUMNS; from += COLUMNS) {
-      FloatVector value = FloatVector.fromArray(Species.FLOAT, best, at);
-      IntVector where = IntVector.fromArray(Species.INT, index, at);
-      FloatVector x = FloatVector.fromArray(Species.FLOAT, tile, from);
-      VectorMask<Float> better = x.compare(VectorOperators.GT, value);
-      value = value.blend(x, better);
-      where = where.blend(first, better.cast(Species.INT));
-      FloatVector y = FloatVector.fromArray(Species.FLOAT, tile, from + LANES);
-      better = y.compare(VectorOperators.GT, value);
-      value.blend(y, better).intoArray(best, at);
-      where.blend(second, better.cast(Species.INT)).intoArray(index, at);
-      at += LANES;
+  static void best(
+      float[] tile, float[] factors, int factor, int row, float[] best, int[] index, int at) {
+    FloatVector best0 = FloatVector.fromArray(Species.FLOAT, best, at);
+    FloatVector best1 = FloatVector.fromArray(Species.FLOAT, best, at + LANES);
+    IntVector index0 = IntVector.fromArray(Species.INT, index, at);
+    IntVector index1 = IntVector.fromArray(Species.INT, index, at + LANES);
+    for (int i = 0; i < ROWS; i++) {
+      FloatVector times = FloatVector.broadcast(Species.FLOAT, factors[factor + i]);
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, tile, i * COLUMNS).mul(times);
+      FloatVector y = FloatVector.fromArray(Species.FLOAT, tile, i * COLUMNS + LANES).mul(times);
+      VectorMask<Float> better = x.compare(VectorOperators.GT, best0);
+      best0 = best0.blend(x, better);
+      index0 = index0.blend(row + i, better.cast(Species.INT));
+      better = y.compare(VectorOperators.GT, best1);
+      best1 = best1.blend(y, better);
+      index1 = index1.blend(row + i, better.cast(Species.INT));
     }
+    best0.intoArray(best, at);
+    best1.intoArray(best, at + LANES);
+    index0.intoArray(index, at);
+    index1.intoArray(index, at + LANES);
   }
 
   /** 12 rows; all sums stay in registers. */

@@ -1,7 +1,5 @@
 package io.quern.internal.simd;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-
 import io.quern.DType;
 import io.quern.internal.cpu.HostDevice;
 import io.quern.internal.cpu.HostStream;
@@ -17,11 +15,18 @@ import java.util.Arrays;
 
 /**
  * Four passes: lists of tokens, destinations packed for {@link Product}, blocks of sources against
- * all of them with the best kept in passing, slots. No similarity is ever stored.
+ * all of them with the best kept in passing, slots. No similarity is ever stored. Sources are the
+ * columns of the product, so that each has a lane and the best of its rows needs no other.
  */
 final class SimdTokenMatch implements TokenMatchKernel {
   /** Packed elements of all batch rows that are matched at a time: 256 MiB. */
   private static final long PACKED = 64L << 20;
+
+  /** Sources that a worker compares at a time. */
+  private static final int BLOCK = Product.BLOCK_PANELS * Product.COLUMNS;
+
+  /** Elements of a row that are packed at a time: a panel's stay in the first-level cache. */
+  private static final int PIECE = 128;
 
   private final TokenMatch.Spec spec;
 
@@ -39,9 +44,9 @@ final class SimdTokenMatch implements TokenMatchKernel {
     HostStream host = (HostStream) stream;
     long batch = operands.slot().shape().dim(0);
     int sources = (int) spec.scheme().sources(spec.tokens());
-    int panels = Product.rightPanels((int) spec.scheme().destinations(spec.tokens()));
+    int panels = Product.leftPanels((int) spec.scheme().destinations(spec.tokens()));
     int dim = (int) spec.dim();
-    long packed = Math.max(spec.tokens(), (long) panels * Product.COLUMNS * dim);
+    long packed = Math.max(spec.tokens(), (long) panels * Product.ROWS * dim);
     long group = Math.max(1, PACKED / Math.max(1, packed));
     for (long first = 0; first < batch; first += group) {
       int batches = (int) Math.min(group, batch - first);
@@ -60,16 +65,16 @@ final class SimdTokenMatch implements TokenMatchKernel {
       task.stride = memory.rowStride() * memory.dtype().byteSize();
       task.dim = dim;
       task.panels = panels;
-      task.blocks = Math.ceilDiv(sources, Product.BLOCK_ROWS);
+      task.blocks = Math.ceilDiv(sources, BLOCK);
       if (!spec.isIdentity()) {
-        task.scratch.reserve(Math.multiplyExact(batches * panels * Product.COLUMNS, dim), dim);
+        task.scratch.reserve(Math.multiplyExact(batches * panels, Product.ROWS), dim);
         host.run(task.list, batches, spec.tokens() * Integer.BYTES);
-        host.run(task.pack, (long) batches * panels, (long) Product.COLUMNS * dim * Float.BYTES);
+        host.run(task.pack, (long) batches * panels, (long) Product.ROWS * dim * Float.BYTES);
         // A row of a product is about so much work.
         host.run(
             task.compare,
             (long) batches * task.blocks,
-            (long) Product.BLOCK_ROWS * panels * Product.COLUMNS * dim / Species.LANES);
+            (long) BLOCK * panels * Product.ROWS * dim / Species.LANES);
       }
       host.run(task, batches, spec.tokens() * Integer.BYTES);
     }
@@ -77,16 +82,23 @@ final class SimdTokenMatch implements TokenMatchKernel {
 
   private static final class Scratch {
     private final Worker[] workers;
+
+    /** Of all batch rows, packed, and 1 / norm of each. */
     private float[] destinations = {};
+
+    private float[] factors = {};
 
     private Scratch(int workers) {
       this.workers = new Worker[workers];
       Arrays.setAll(this.workers, i -> new Worker());
     }
 
-    private void reserve(int packed, int dim) {
-      if (destinations.length < packed) {
-        destinations = new float[packed];
+    private void reserve(int rows, int dim) {
+      if (factors.length < rows) {
+        factors = new float[rows];
+      }
+      if (destinations.length < (long) rows * dim) {
+        destinations = new float[Math.multiplyExact(rows, dim)];
       }
       for (Worker worker : workers) {
         worker.reserve(dim);
@@ -96,17 +108,15 @@ final class SimdTokenMatch implements TokenMatchKernel {
 
   private static final class Worker {
     private final RowReduction reduction = new RowReduction();
-    private final Tile rows = new Tile();
     private final float[] tile = new float[Product.ROWS * Product.COLUMNS];
-    private final float[] best = new float[Product.BLOCK_ROWS * Species.LANES];
-    private final int[] index = new int[Product.BLOCK_ROWS * Species.LANES];
-    private float[] row = {};
+    private final float[] factors = new float[BLOCK];
+    private final float[] best = new float[BLOCK];
+    private final int[] index = new int[BLOCK];
     private float[] sources = {};
 
     private void reserve(int dim) {
-      if (row.length < dim) {
-        row = new float[dim];
-        sources = new float[Math.multiplyExact(Product.BLOCK_ROWS, dim)];
+      if (sources.length < (long) BLOCK * dim) {
+        sources = new float[Math.multiplyExact(BLOCK, dim)];
       }
     }
   }
@@ -170,18 +180,18 @@ final class SimdTokenMatch implements TokenMatchKernel {
     }
 
     private void pack(Worker worker, int batch, int panel) {
-      if (!isValid(batch)) {
-        return;
-      }
-      int base = (batch * panels + panel) * Product.COLUMNS * dim;
-      for (int c = 0; c < Product.COLUMNS; c++) {
-        int j = panel * Product.COLUMNS + c;
-        if (j >= firstDestination() && j < destinations()) {
-          direction(worker, batch, destination(batch, j));
-          Product.pack(worker.row, 0, dim, scratch.destinations, base + c, Product.COLUMNS);
-        } else {
-          Product.fill(Float.NaN, dim, scratch.destinations, base + c, Product.COLUMNS);
-        }
+      if (isValid(batch)) {
+        int row = (batch * panels + panel) * Product.ROWS;
+        pack(
+            worker,
+            batch,
+            false,
+            panel * Product.ROWS,
+            Product.ROWS,
+            scratch.destinations,
+            row * dim,
+            scratch.factors,
+            row);
       }
     }
 
@@ -189,80 +199,99 @@ final class SimdTokenMatch implements TokenMatchKernel {
       if (!isValid(batch)) {
         return;
       }
-      int first = block * Product.BLOCK_ROWS;
-      int rows = Math.min(Product.BLOCK_ROWS, sources() - first);
-      for (int i = 0; i < rows; i++) {
-        direction(worker, batch, source(batch, first + i));
-        int at = i / Product.ROWS * Product.ROWS * dim + i % Product.ROWS;
-        Product.pack(worker.row, 0, dim, worker.sources, at, Product.ROWS);
+      int first = block * BLOCK;
+      int count = Math.min(BLOCK, sources() - first);
+      int columns = Product.rightPanels(count);
+      for (int column = 0; column < columns; column++) {
+        int at = column * Product.COLUMNS;
+        pack(
+            worker,
+            batch,
+            true,
+            first + at,
+            Product.COLUMNS,
+            worker.sources,
+            at * dim,
+            worker.factors,
+            at);
       }
-      Arrays.fill(worker.best, LEAST);
-      Arrays.fill(worker.index, firstDestination());
-      int leftPanels = Product.leftPanels(rows);
-      int base = batch * panels;
-      for (int from = 0; from < panels; from += Product.BLOCK_PANELS) {
-        int to = Math.min(panels, from + Product.BLOCK_PANELS);
-        for (int left = 0; left < leftPanels; left++) {
+      Arrays.fill(worker.best, Float.NEGATIVE_INFINITY);
+      int blockPanels = Product.BLOCK_ROWS / Product.ROWS;
+      for (int from = 0; from < panels; from += blockPanels) {
+        int to = Math.min(panels, from + blockPanels);
+        for (int column = 0; column < columns; column++) {
           for (int panel = from; panel < to; panel++) {
+            int row = (batch * panels + panel) * Product.ROWS;
+            int at = column * Product.COLUMNS;
             Product.tile(
-                worker.sources,
-                left * Product.ROWS * dim,
                 scratch.destinations,
-                (base + panel) * Product.COLUMNS * dim,
+                row * dim,
+                worker.sources,
+                at * dim,
                 dim,
                 worker.tile,
                 0,
                 Product.COLUMNS);
             Product.best(
                 worker.tile,
-                panel * Product.COLUMNS,
+                scratch.factors,
+                row,
+                panel * Product.ROWS,
                 worker.best,
                 worker.index,
-                left * Product.ROWS * Species.LANES);
+                at);
           }
         }
       }
-      for (int i = 0; i < rows; i++) {
-        int lanes = i * Species.LANES;
-        float best = worker.best[lanes];
-        int index = worker.index[lanes];
-        for (int lane = 1; lane < Species.LANES; lane++) {
-          float value = worker.best[lanes + lane];
-          int where = worker.index[lanes + lane];
-          if (value > best || (value == best && where < index)) {
-            best = value;
-            index = where;
-          }
-        }
-        setBest(batch, first + i, best, index);
+      for (int i = 0; i < count; i++) {
+        setBest(batch, first + i, worker.best[i] * worker.factors[i], worker.index[i]);
       }
     }
 
-    /** A token's metric divided by its norm, in the worker's row; NaN where that is zero. */
-    private void direction(Worker worker, int batch, int token) {
-      float[] row = worker.row;
-      long offset = ((first() + (long) batch) * tokens + token) * stride;
-      if (dtype == DType.F32) {
-        MemorySegment.copy(metric, JAVA_FLOAT, offset, row, 0, dim);
-      } else {
-        for (int from = 0; from < dim; from += Tile.CAPACITY) {
-          int count = Math.min(Tile.CAPACITY, dim - from);
-          worker.rows.load(dtype, metric, offset + (long) from * dtype.byteSize(), 0, count);
-          worker.rows.widen(dtype, count);
-          System.arraycopy(worker.rows.floats, 0, row, from, count);
+    /**
+     * Packs sources or destinations from the {@code first} on into a panel of {@code width} rows at
+     * {@code base}, and their 1 / norm into {@code factors} from {@code at} on. What must not be
+     * found gets NaN there.
+     */
+    private void pack(
+        Worker worker,
+        int batch,
+        boolean areSources,
+        int first,
+        int width,
+        float[] panels,
+        int base,
+        float[] factors,
+        int at) {
+      int least = areSources ? 0 : firstDestination();
+      int end = areSources ? sources() : destinations();
+      for (int r = 0; r < width; r++) {
+        int i = first + r;
+        if (i < least || i >= end) {
+          factors[at + r] = Float.NaN;
+          Product.fill(0, dim, panels, base + r, width);
+        } else {
+          long row = row(batch, areSources, i);
+          factors[at + r] = inverseNorm(worker.reduction.squaredNorm(dtype, metric, row, dim));
         }
       }
-      float squared = 0;
-      for (int from = 0; from < dim; from += RowReduction.PIECE) {
-        int count = Math.min(RowReduction.PIECE, dim - from);
-        squared += worker.reduction.squaredNorm(row, from, count);
+      int from = Math.max(first, least);
+      int to = Math.min(first + width, end);
+      float[] piece = worker.reduction.piece();
+      for (int k = 0; k < dim; k += PIECE) {
+        int n = Math.min(PIECE, dim - k);
+        for (int i = from; i < to; i++) {
+          long row = row(batch, areSources, i) + (long) k * dtype.byteSize();
+          worker.reduction.load(dtype, metric, row, n);
+          Product.pack(piece, 0, n, panels, base + k * width + i - first, width);
+        }
       }
-      float norm = (float) Math.sqrt(squared);
-      if (norm == 0) {
-        Arrays.fill(row, 0, dim, Float.NaN);
-      } else {
-        TileReduce.divide(row, norm, dim);
-      }
+    }
+
+    /** Where the metric of a source or destination begins, in bytes. */
+    private long row(int batch, boolean isSource, int i) {
+      int token = isSource ? source(batch, i) : destination(batch, i);
+      return ((first() + (long) batch) * tokens + token) * stride;
     }
 
     @Override

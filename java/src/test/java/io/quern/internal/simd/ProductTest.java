@@ -8,7 +8,7 @@ import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
 /**
- * The packed product against one chain of fma an element, and its best columns against a search.
+ * The packed product against one chain of fma an element, and its best rows against a search.
  */
 @Tag("parity")
 class ProductTest {
@@ -43,38 +43,38 @@ class ProductTest {
   }
 
   @Test
-  void theFirstOfEqualColumnsIsBestAndNaNNever() {
-    int columns = 3 * Product.COLUMNS;
+  void theFirstOfEqualRowsIsBestAndNaNNever() {
+    int rows = 5 * Product.ROWS;
     Random random = new Random(1);
-    float[] best = new float[Product.ROWS * Species.LANES];
-    int[] index = new int[best.length];
-    float[][] rows = new float[Product.ROWS][columns];
-    Arrays.fill(best, -2);
-    for (float[] row : rows) {
-      for (int j = 0; j < columns; j++) {
-        row[j] = random.nextInt(8) == 0 ? Float.NaN : random.nextInt(5) - 4;
-      }
+    float[] products = new float[rows * Product.COLUMNS];
+    for (int i = 0; i < products.length; i++) {
+      products[i] = random.nextInt(8) == 0 ? Float.NaN : random.nextInt(7) - 3;
     }
-    float[] tile = new float[Product.ROWS * Product.COLUMNS];
-    for (int column = 0; column < columns; column += Product.COLUMNS) {
-      for (int i = 0; i < Product.ROWS; i++) {
-        System.arraycopy(rows[i], column, tile, i * Product.COLUMNS, Product.COLUMNS);
-      }
-      Product.best(tile, column, best, index, 0);
+    float[] factors = new float[rows];
+    for (int row = 0; row < rows; row++) {
+      factors[row] = random.nextInt(8) == 0 ? Float.NaN : 1 + random.nextInt(2);
     }
-    for (int i = 0; i < Product.ROWS; i++) {
-      for (int lane = 0; lane < Species.LANES; lane++) {
-        float expected = -2;
-        int expectedIndex = 0;
-        for (int j = lane; j < columns; j += Species.LANES) {
-          if (rows[i][j] > expected) {
-            expected = rows[i][j];
-            expectedIndex = j;
-          }
+    float[] best = new float[Product.COLUMNS];
+    int[] index = new int[Product.COLUMNS];
+    Arrays.fill(best, Float.NEGATIVE_INFINITY);
+    int size = Product.ROWS * Product.COLUMNS;
+    for (int row = 0; row < rows; row += Product.ROWS) {
+      int at = row * Product.COLUMNS;
+      float[] tile = Arrays.copyOfRange(products, at, at + size);
+      Product.best(tile, factors, row, row, best, index, 0);
+    }
+    for (int column = 0; column < Product.COLUMNS; column++) {
+      float expected = Float.NEGATIVE_INFINITY;
+      int expectedRow = 0;
+      for (int row = 0; row < rows; row++) {
+        float value = products[row * Product.COLUMNS + column] * factors[row];
+        if (value > expected) {
+          expected = value;
+          expectedRow = row;
         }
-        assertEquals(expected, best[i * Species.LANES + lane]);
-        assertEquals(expectedIndex, index[i * Species.LANES + lane]);
       }
+      assertEquals(expected, best[column]);
+      assertEquals(expectedRow, index[column]);
     }
   }
 
