@@ -80,8 +80,7 @@ class SourceMapTest {
       int left = TOKENS;
       for (int layer = 0; layer < LAYERS; layer++) {
         var match =
-            TokenMatch.Spec.bipartite(DType.F32, left, DIM, true, distillToken, R)
-                .withOrder(order);
+            TokenMatch.Spec.bipartite(DType.F32, left, DIM, true, distillToken, R).withOrder(order);
         int after = (int) match.mergedTokens();
         assertEquals(left - R, after);
         TokenMatch matching = TokenMatch.plan(device, match);
@@ -106,7 +105,8 @@ class SourceMapTest {
         left = after;
       }
       assertArrayEquals(floats(merged), floats(drawn));
-      isConsistent(floats(tokens), floats(size), ints(groups), unmerged(tokens, groups, left), left);
+      isConsistent(
+          floats(tokens), floats(size), ints(groups), unmerged(tokens, groups, left), left);
     }
 
     private Buffer identity() {

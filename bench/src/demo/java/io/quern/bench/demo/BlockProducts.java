@@ -15,8 +15,8 @@ import java.util.Map;
 import java.util.SplittableRandom;
 
 /**
- * The matrix products of a transformer's block, executed by ONNX Runtime on one thread.
- * What is between them (norms, softmax, GELU) is left out, so that a block takes longer.
+ * The matrix products of a transformer's block, executed by ONNX Runtime on one thread. What is
+ * between them (norms, softmax, GELU) is left out, so that a block takes longer.
  */
 final class BlockProducts implements AutoCloseable {
   /** Of more tokens a matrix of scores is large, and one head's time stands for the others'. */
@@ -72,8 +72,7 @@ final class BlockProducts implements AutoCloseable {
     return (double) batch
         * heads
         / measured
-        * (product(
-                new long[] {measured, tokens, headDim}, new long[] {measured, headDim, tokens})
+        * (product(new long[] {measured, tokens, headDim}, new long[] {measured, headDim, tokens})
             + product(
                 new long[] {measured, tokens, tokens}, new long[] {measured, tokens, headDim}));
   }

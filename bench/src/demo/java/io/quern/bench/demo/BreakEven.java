@@ -161,11 +161,9 @@ final class BreakEven {
       Buffer slot = memory.allocate(DType.I32, match.slotShape(1));
       Buffer y = memory.allocate(DType.F32, merge.outputShape(1));
       var matched =
-          TokenMatch.Operands.of(x, slot)
-              .withWorkspace(memory.scratch(matching.workspaceBytes(1)));
+          TokenMatch.Operands.of(x, slot).withWorkspace(memory.scratch(matching.workspaceBytes(1)));
       var merged = TokenMerge.Operands.of(x, slot, y);
-      var unmerged =
-          new TokenUnmerge.Operands(y, slot, memory.allocate(DType.F32, x.shape()));
+      var unmerged = new TokenUnmerge.Operands(y, slot, memory.allocate(DType.F32, x.shape()));
       return leastSeconds(
           tokens > MOST_ROWS ? 3 : REPEATS,
           () -> {

@@ -82,8 +82,7 @@ final class DeviceMerge implements AutoCloseable {
   private Buffer merged(Buffer x, Buffer slot, long left, Buffer sizeOut) {
     long dim = x.shape().last();
     Buffer out = allocate(DType.F32, Shape.of(1, left, dim));
-    TokenMerge.plan(
-            device, TokenMerge.Spec.of(DType.F32, tokens, left, dim, Combine.WEIGHTED_MEAN))
+    TokenMerge.plan(device, TokenMerge.Spec.of(DType.F32, tokens, left, dim, Combine.WEIGHTED_MEAN))
         .run(stream, TokenMerge.Operands.of(x, slot, out).withSizes(size, sizeOut));
     return out;
   }

@@ -84,22 +84,23 @@ final class LineChart {
     for (int i = 0; i <= x.ticks(); i++) {
       double value = x.low + i * x.step;
       String at = number(atX(x, value));
-      svg.append(
-          "<path d=\"M%s %dV%d\" stroke=\"#ddd\"/>%n".formatted(at, TOP, HEIGHT - BOTTOM));
-      text(
-          svg, atX(x, value), HEIGHT - BOTTOM + 18, "middle", "", decimal(value, x.decimals()));
+      svg.append("<path d=\"M%s %dV%d\" stroke=\"#ddd\"/>%n".formatted(at, TOP, HEIGHT - BOTTOM));
+      text(svg, atX(x, value), HEIGHT - BOTTOM + 18, "middle", "", decimal(value, x.decimals()));
     }
     for (int i = 0; i <= y.ticks(); i++) {
       double value = y.low + i * y.step;
       String at = number(atY(y, value));
-      svg.append(
-          "<path d=\"M%d %sH%d\" stroke=\"#ddd\"/>%n".formatted(LEFT, at, WIDTH - RIGHT));
+      svg.append("<path d=\"M%d %sH%d\" stroke=\"#ddd\"/>%n".formatted(LEFT, at, WIDTH - RIGHT));
       text(svg, LEFT - 8, atY(y, value) + 4, "end", "", decimal(value, y.decimals()));
     }
     text(svg, (LEFT + WIDTH - RIGHT) / 2.0, HEIGHT - 16, "middle", "", xName);
     double middle = (TOP + HEIGHT - BOTTOM) / 2.0;
     text(
-        svg, 20, middle, "middle", "transform=\"rotate(-90 20 %s)\"".formatted(number(middle)),
+        svg,
+        20,
+        middle,
+        "middle",
+        "transform=\"rotate(-90 20 %s)\"".formatted(number(middle)),
         yName);
     double[] names = nameHeights(y);
     int colour = -1;

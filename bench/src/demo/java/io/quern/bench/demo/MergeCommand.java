@@ -76,8 +76,7 @@ public final class MergeCommand implements Command {
       try (MiniLmEncoder encoder = new MiniLmEncoder(MiniLm.load(), SentenceMerging.cuts())) {
         SentenceMerging sentences = new SentenceMerging(devices.all(), encoder);
         progress.step("merging sentences");
-        pictures.put(
-            "merge-cosine.svg", sentences.compare(SentenceMerging.sentences(text), out));
+        pictures.put("merge-cosine.svg", sentences.compare(SentenceMerging.sentences(text), out));
         pictures.put("merge-sentence.svg", sentences.picture(SentenceMerging.shown(text)));
         disagreements = sentences.disagreements();
       }

@@ -163,8 +163,7 @@ final class MergePictures {
       }
     }
     paths.forEach(
-        (colour, path) ->
-            body.append("<path d=\"%s\" fill=\"%s\"/>%n".formatted(path, colour)));
+        (colour, path) -> body.append("<path d=\"%s\" fill=\"%s\"/>%n".formatted(path, colour)));
   }
 
   private static int byteOf(float value) {

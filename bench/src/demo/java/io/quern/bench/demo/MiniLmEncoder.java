@@ -42,8 +42,7 @@ final class MiniLmEncoder implements AutoCloseable {
    * @param states behind the first layers, by their number, likewise
    * @param keys of the last of these layers, [tokens, DIM / HEADS]: means over its heads
    */
-  record Pass(
-      int tokens, float[] last, Map<Integer, float[]> states, Map<Integer, float[]> keys) {}
+  record Pass(int tokens, float[] last, Map<Integer, float[]> states, Map<Integer, float[]> keys) {}
 
   /**
    * Opens the model.

@@ -63,7 +63,8 @@ final class VisionTrunk {
     List<double[]> scheduled = new ArrayList<>(List.of(new double[] {0, TOKENS}));
     for (int block = 0; block < SCHEDULE.blocks(); block++) {
       int prune = SCHEDULE.prune(block);
-      int keep = SCHEDULE.prune(block) < SCHEDULE.keep().get(block) ? prune : SCHEDULE.keep().get(block);
+      int keep =
+          SCHEDULE.prune(block) < SCHEDULE.keep().get(block) ? prune : SCHEDULE.keep().get(block);
       var spec = DiffRateBlock.Spec.of(DType.F32, tokens, DIM, HEADS, prune, keep);
       int left = (int) spec.keptTokens();
       float[] attention = new float[BATCH * HEADS * tokens];
@@ -136,10 +137,13 @@ final class VisionTrunk {
           plan.call(
               new DiffRateBlock.Operands(
                   tokens, importance, size, order, slot, similarity, left, sizeOut, workspace));
-      double least = BreakEven.leastSeconds(REPEATS, () -> {
-        call.run(stream);
-        stream.synchronize();
-      });
+      double least =
+          BreakEven.leastSeconds(
+              REPEATS,
+              () -> {
+                call.run(stream);
+                stream.synchronize();
+              });
       left.copyTo(MemorySegment.ofArray(out), stream);
       sizeOut.copyTo(MemorySegment.ofArray(sizesOut), stream);
       return least;
