@@ -73,6 +73,24 @@ class OnnxModelTest {
   }
 
   @Test
+  void cutsAPartOut() {
+    OnnxModel model = OnnxModel.read(bytes(MODEL));
+    String part = field(2, "70 61 72 74");
+    assertEquals(
+        "08 06 42 02 10 0b "
+            + field(7, part + field(1, RELU) + field(11, RESULT.replace("73", "72")) + field(12, RESULT)),
+        hex(model.part(List.of("r"), List.of("s"))));
+    String whole = field(1, GATHER) + field(1, RELU) + field(5, WEIGHT) + field(11, IDS);
+    assertEquals(
+        "08 06 42 02 10 0b " + field(7, part + whole + field(12, RESULT)),
+        hex(model.part(List.of(), List.of("s"))));
+  }
+
+  private static String hex(byte[] bytes) {
+    return HexFormat.ofDelimiter(" ").formatHex(bytes) + " ";
+  }
+
+  @Test
   void readsPackedExtents() {
     String packed = MODEL.replace("08 03 08 02 10 01", "0a 02 03 02 10 01");
     assertEquals(List.of(3L, 2L), OnnxModel.read(bytes(packed)).initializer("w").dims());
