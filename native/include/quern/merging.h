@@ -35,9 +35,9 @@ enum { QUERN_TOKEN_ORDER_PUBLISHED = 0, QUERN_TOKEN_ORDER_TOKENS = 1 };
  *   count       I32, [batch], or null: rows that are left
  *   workspace   of quern_token_match_workspace bytes, 16-byte aligned
  *
- * Canonical order: f32; squared norms by rule 4, one square root, 1 / norm once, NaN where that is zero;
- * products one chain of fma over k ascending from +0, times 1 / norm of the destination; the first of the
- * greatest of these, times 1 / norm of the source. What is not above -2 counts as -2, with the first
+ * Canonical order: f32; squared norms by 64 partial sums, one square root, 1 / norm once, NaN where that is
+ * zero; products one chain of fma over k ascending from +0, times 1 / norm of the destination; the first of
+ * the greatest of these, times 1 / norm of the source. What is not above -2 counts as -2, with the first
  * destination that may be merged into; sources in the order (similarity descending, number ascending).
  * Results do not depend on the launch shape.
  */

@@ -19,12 +19,13 @@ import java.util.Objects;
  * the scheme selects, the {@code merges} most similar sources are merged, of equals the first, and
  * only those whose similarity is above the threshold; where it does not, all are.
  *
- * <p>Canonical order: F32; the squared norm by rule 4, one square root, {@code 1 / norm} once; the
- * product one chain of fma over k ascending from +0, times the destination's {@code 1 / norm}; the
- * greatest of these times the source's. A norm of zero makes NaN. A similarity that is not above −2
- * (NaN, as with a token of norm zero or with NaN among its elements) counts as −2: such tokens are
- * merged last, into the first destination that may be merged into. A protected token never merges
- * and is never merged into. The published references produce NaN there, which sorts first.
+ * <p>Canonical order: F32; the squared norm by 64 partial sums, one square root, {@code 1 / norm}
+ * once; the product one chain of fma over k ascending from +0, times the destination's {@code 1 /
+ * norm}; the greatest of these times the source's. A norm of zero makes NaN. A similarity that is
+ * not above −2 (NaN, as with a token of norm zero or with NaN among its elements) counts as −2:
+ * such tokens are merged last, into the first destination that may be merged into. A protected
+ * token never merges and is never merged into. The published references produce NaN there, which
+ * sorts first.
  *
  * <p>Every batch row is by itself, so that windows of an image are batch rows; {@code limits} gives
  * each its own number of merges. With a threshold or limits the number of rows that are left

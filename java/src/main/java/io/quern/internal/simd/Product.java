@@ -56,6 +56,37 @@ final class Product {
   }
 
   /**
+   * Puts {@code width} rows of {@code depth} elements into their places in a panel, four at a time:
+   * stores side by side cost half of stores a panel's width apart.
+   *
+   * @param pitch elements from one row to the next
+   * @param at the panel's first element
+   */
+  static void packRows(float[] rows, int pitch, int depth, float[] panels, int at, int width) {
+    int row = 0;
+    for (; row <= width - 4; row += 4) {
+      packFour(rows, row * pitch, pitch, depth, panels, at + row, width);
+    }
+    for (; row < width; row++) {
+      pack(rows, row * pitch, depth, panels, at + row, width);
+    }
+  }
+
+  private static void packFour(
+      float[] rows, int from, int pitch, int depth, float[] panels, int at, int width) {
+    int second = from + pitch;
+    int third = second + pitch;
+    int fourth = third + pitch;
+    for (int k = 0; k < depth; k++) {
+      panels[at] = rows[from + k];
+      panels[at + 1] = rows[second + k];
+      panels[at + 2] = rows[third + k];
+      panels[at + 3] = rows[fourth + k];
+      at += width;
+    }
+  }
+
+  /**
    * Fills a row's place in a panel with one value: what is beyond the last row, or shall not be
    * found.
    */
@@ -103,6 +134,19 @@ final class Product {
       float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
     if (ROWS == 12) {
       tile12(left, l, right, r, depth, out, at, stride);
+    } else {
+      tile6(left, l, right, r, depth, out, at, stride);
+    }
+  }
+
+  /**
+   * The first {@link Species#LANES} columns of a tile, in half the time where there are so many
+   * registers; the others are undefined.
+   */
+  static void halfTile(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    if (ROWS == 12) {
+      halfTile12(left, l, right, r, depth, out, at, stride);
     } else {
       tile6(left, l, right, r, depth, out, at, stride);
     }
@@ -245,6 +289,52 @@ final class Product {
     at += stride;
     s11.intoArray(out, at);
     t11.intoArray(out, at + LANES);
+  }
+
+  /** 12 rows of one vector: as many sums as hide the latency of fma. */
+  private static void halfTile12(
+      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
+    FloatVector s0 = FloatVector.zero(Species.FLOAT);
+    FloatVector s1 = s0;
+    FloatVector s2 = s0;
+    FloatVector s3 = s0;
+    FloatVector s4 = s0;
+    FloatVector s5 = s0;
+    FloatVector s6 = s0;
+    FloatVector s7 = s0;
+    FloatVector s8 = s0;
+    FloatVector s9 = s0;
+    FloatVector s10 = s0;
+    FloatVector s11 = s0;
+    for (int k = 0; k < depth; k++) {
+      FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
+      s0 = FloatVector.broadcast(Species.FLOAT, left[l]).fma(x, s0);
+      s1 = FloatVector.broadcast(Species.FLOAT, left[l + 1]).fma(x, s1);
+      s2 = FloatVector.broadcast(Species.FLOAT, left[l + 2]).fma(x, s2);
+      s3 = FloatVector.broadcast(Species.FLOAT, left[l + 3]).fma(x, s3);
+      s4 = FloatVector.broadcast(Species.FLOAT, left[l + 4]).fma(x, s4);
+      s5 = FloatVector.broadcast(Species.FLOAT, left[l + 5]).fma(x, s5);
+      s6 = FloatVector.broadcast(Species.FLOAT, left[l + 6]).fma(x, s6);
+      s7 = FloatVector.broadcast(Species.FLOAT, left[l + 7]).fma(x, s7);
+      s8 = FloatVector.broadcast(Species.FLOAT, left[l + 8]).fma(x, s8);
+      s9 = FloatVector.broadcast(Species.FLOAT, left[l + 9]).fma(x, s9);
+      s10 = FloatVector.broadcast(Species.FLOAT, left[l + 10]).fma(x, s10);
+      s11 = FloatVector.broadcast(Species.FLOAT, left[l + 11]).fma(x, s11);
+      l += 12;
+      r += COLUMNS;
+    }
+    s0.intoArray(out, at);
+    s1.intoArray(out, at + stride);
+    s2.intoArray(out, at + 2 * stride);
+    s3.intoArray(out, at + 3 * stride);
+    s4.intoArray(out, at + 4 * stride);
+    s5.intoArray(out, at + 5 * stride);
+    s6.intoArray(out, at + 6 * stride);
+    s7.intoArray(out, at + 7 * stride);
+    s8.intoArray(out, at + 8 * stride);
+    s9.intoArray(out, at + 9 * stride);
+    s10.intoArray(out, at + 10 * stride);
+    s11.intoArray(out, at + 11 * stride);
   }
 
   /** 6 rows; all sums stay in registers. */

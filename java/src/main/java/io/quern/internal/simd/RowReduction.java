@@ -24,6 +24,9 @@ final class RowReduction {
   /** Partial sum p takes the elements i ≡ p (mod 64) of a piece. */
   private static final int PARTIALS = 64;
 
+  /** Partial sums that are halved one by one. */
+  private static final int LEFT = 16;
+
   /** Partial sums that are in local variables at a time: four vectors. */
   private static final int GROUP = 4 * LANES;
 
@@ -356,20 +359,20 @@ final class RowReduction {
     p3.intoArray(partials, group + 3 * LANES);
   }
 
+  /** By vectors to 16 sums; these one by one, because a loop would take longer than its sums. */
   private float halved() {
-    int half = PARTIALS / 2;
-    for (; half >= LANES; half /= 2) {
+    for (int half = PARTIALS / 2; half >= LEFT; half /= 2) {
       for (int p = 0; p < half; p += LANES) {
         FloatVector.fromArray(Species.FLOAT, partials, p)
             .add(FloatVector.fromArray(Species.FLOAT, partials, p + half))
             .intoArray(partials, p);
       }
     }
-    for (; half > 0; half /= 2) {
-      for (int p = 0; p < half; p++) {
-        partials[p] += partials[p + half];
-      }
-    }
-    return partials[0];
+    float[] p = partials;
+    float p0 = (p[0] + p[8]) + (p[4] + p[12]);
+    float p1 = (p[1] + p[9]) + (p[5] + p[13]);
+    float p2 = (p[2] + p[10]) + (p[6] + p[14]);
+    float p3 = (p[3] + p[11]) + (p[7] + p[15]);
+    return (p0 + p2) + (p1 + p3);
   }
 }

@@ -25,7 +25,10 @@ final class SimdTokenMatch implements TokenMatchKernel {
   /** Sources that a worker compares at a time. */
   private static final int BLOCK = Product.BLOCK_PANELS * Product.COLUMNS;
 
-  /** Elements of a row that are packed at a time: a panel's stay in the first-level cache. */
+  /**
+   * Elements of a row that are packed at a time: those of a panel fit into a {@link Tile}, and with
+   * their places into a first-level cache.
+   */
   private static final int PIECE = 128;
 
   private final TokenMatch.Spec spec;
@@ -108,6 +111,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
 
   private static final class Worker {
     private final RowReduction reduction = new RowReduction();
+    private final Tile rows = new Tile();
     private final float[] tile = new float[Product.ROWS * Product.COLUMNS];
     private final float[] factors = new float[BLOCK];
     private final float[] best = new float[BLOCK];
@@ -220,18 +224,31 @@ final class SimdTokenMatch implements TokenMatchKernel {
       for (int from = 0; from < panels; from += blockPanels) {
         int to = Math.min(panels, from + blockPanels);
         for (int column = 0; column < columns; column++) {
+          int at = column * Product.COLUMNS;
+          boolean isHalf = count - at <= Species.LANES;
           for (int panel = from; panel < to; panel++) {
             int row = (batch * panels + panel) * Product.ROWS;
-            int at = column * Product.COLUMNS;
-            Product.tile(
-                scratch.destinations,
-                row * dim,
-                worker.sources,
-                at * dim,
-                dim,
-                worker.tile,
-                0,
-                Product.COLUMNS);
+            if (isHalf) {
+              Product.halfTile(
+                  scratch.destinations,
+                  row * dim,
+                  worker.sources,
+                  at * dim,
+                  dim,
+                  worker.tile,
+                  0,
+                  Product.COLUMNS);
+            } else {
+              Product.tile(
+                  scratch.destinations,
+                  row * dim,
+                  worker.sources,
+                  at * dim,
+                  dim,
+                  worker.tile,
+                  0,
+                  Product.COLUMNS);
+            }
             Product.best(
                 worker.tile,
                 scratch.factors,
@@ -267,24 +284,25 @@ final class SimdTokenMatch implements TokenMatchKernel {
       int end = areSources ? sources() : destinations();
       for (int r = 0; r < width; r++) {
         int i = first + r;
-        if (i < least || i >= end) {
-          factors[at + r] = Float.NaN;
-          Product.fill(0, dim, panels, base + r, width);
-        } else {
-          long row = row(batch, areSources, i);
-          factors[at + r] = inverseNorm(worker.reduction.squaredNorm(dtype, metric, row, dim));
-        }
+        factors[at + r] =
+            i < least || i >= end
+                ? Float.NaN
+                : inverseNorm(
+                    worker.reduction.squaredNorm(dtype, metric, row(batch, areSources, i), dim));
       }
-      int from = Math.max(first, least);
-      int to = Math.min(first + width, end);
-      float[] piece = worker.reduction.piece();
       for (int k = 0; k < dim; k += PIECE) {
         int n = Math.min(PIECE, dim - k);
-        for (int i = from; i < to; i++) {
-          long row = row(batch, areSources, i) + (long) k * dtype.byteSize();
-          worker.reduction.load(dtype, metric, row, n);
-          Product.pack(piece, 0, n, panels, base + k * width + i - first, width);
+        for (int r = 0; r < width; r++) {
+          int i = first + r;
+          if (i < least || i >= end) {
+            worker.rows.loadZero(dtype, r * PIECE, n);
+          } else {
+            long row = row(batch, areSources, i) + (long) k * dtype.byteSize();
+            worker.rows.load(dtype, metric, row, r * PIECE, n);
+          }
         }
+        worker.rows.widen(dtype, width * PIECE);
+        Product.packRows(worker.rows.floats, PIECE, n, panels, base + k * width, width);
       }
     }
 

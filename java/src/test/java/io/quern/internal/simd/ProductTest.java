@@ -7,9 +7,7 @@ import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/**
- * The packed product against one chain of fma an element, and its best rows against a search.
- */
+/** The packed product against one chain of fma an element, and its best rows against a search. */
 @Tag("parity")
 class ProductTest {
   private static final int[][] SHAPES = {
@@ -38,6 +36,23 @@ class ProductTest {
               Float.floatToIntBits(out[i * stride + j]),
               Arrays.toString(shape));
         }
+      }
+    }
+  }
+
+  @Test
+  void halfATileIsTheHalfOfATile() {
+    int depth = 70;
+    Random random = new Random(2);
+    float[] left = values(random, Product.ROWS * depth);
+    float[] right = values(random, Product.COLUMNS * depth);
+    float[] tile = new float[Product.ROWS * Product.COLUMNS];
+    float[] half = new float[tile.length];
+    Product.tile(left, 0, right, 0, depth, tile, 0, Product.COLUMNS);
+    Product.halfTile(left, 0, right, 0, depth, half, 0, Product.COLUMNS);
+    for (int i = 0; i < tile.length; i++) {
+      if (i % Product.COLUMNS < Species.LANES) {
+        assertEquals(Float.floatToIntBits(tile[i]), Float.floatToIntBits(half[i]));
       }
     }
   }
@@ -84,6 +99,22 @@ class ProductTest {
       values[i] = (float) random.nextGaussian();
     }
     return values;
+  }
+
+  @Test
+  void rowsArePackedTogetherAsOneByOne() {
+    int depth = 9;
+    int pitch = 11;
+    float[] rows = values(new Random(3), Product.COLUMNS * pitch);
+    for (int width : new int[] {Product.ROWS, Product.COLUMNS}) {
+      float[] expected = new float[width * depth];
+      for (int row = 0; row < width; row++) {
+        Product.pack(rows, row * pitch, depth, expected, row, width);
+      }
+      float[] packed = new float[width * depth];
+      Product.packRows(rows, pitch, depth, packed, 0, width);
+      assertEquals(Arrays.toString(expected), Arrays.toString(packed));
+    }
   }
 
   private static float[] packed(float[] rows, int count, int depth, int width, float padding) {
