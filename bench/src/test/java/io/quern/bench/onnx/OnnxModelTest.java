@@ -78,7 +78,9 @@ class OnnxModelTest {
     String part = field(2, "70 61 72 74");
     assertEquals(
         "08 06 42 02 10 0b "
-            + field(7, part + field(1, RELU) + field(11, RESULT.replace("73", "72")) + field(12, RESULT)),
+            + field(
+                7,
+                part + field(1, RELU) + field(11, RESULT.replace("73", "72")) + field(12, RESULT)),
         hex(model.part(List.of("r"), List.of("s"))));
     String whole = field(1, GATHER) + field(1, RELU) + field(5, WEIGHT) + field(11, IDS);
     assertEquals(
