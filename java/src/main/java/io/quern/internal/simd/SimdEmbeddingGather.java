@@ -8,7 +8,6 @@ import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
 import io.quern.internal.kernel.Operator;
 import io.quern.op.EmbeddingGather;
-import java.lang.foreign.MemorySegment;
 
 /**
  * {@code out[i, :] = table[ids[i], :]}: row by row where bits are copied, by tiles of rows where
@@ -61,7 +60,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
         long table = tableOf(i, id);
         long row = table < 0 ? table : row(table, i, id);
         if (row >= 0) {
-          MemorySegment.copy(table(table), row, out, i * outStride, rowBytes);
+          RowCopy.copy(table(table), row, out, i * outStride, rowBytes);
         } else if (row != SKIPPED) {
           Tile.storeZeros(out, i * outStride, rowBytes);
         }

@@ -38,9 +38,9 @@ final class SimdKvCompaction implements KvCompactionKernel {
 
     @Override
     protected void move(MemorySegment cache, long base, long[] moves, int count) {
-      if (rowBytes > MOST_BYTES) {
+      if (rowBytes > MOST_BYTES || cache.getClass() != RowCopy.NATIVE) {
         for (int k = 0; k < count; k++) {
-          MemorySegment.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
+          RowCopy.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
         }
       } else {
         moveShort(cache, base, moves, count, rowBytes);
@@ -49,6 +49,9 @@ final class SimdKvCompaction implements KvCompactionKernel {
 
     private static void moveShort(
         MemorySegment cache, long base, long[] moves, int count, long rowBytes) {
+      if (cache.getClass() != RowCopy.NATIVE) {
+        throw new AssertionError(cache); // and from here on C2 knows
+      }
       long whole = rowBytes / VECTOR_BYTES * VECTOR_BYTES;
       for (int k = 0; k < count; k++) {
         long from = base + moves[2 * k];

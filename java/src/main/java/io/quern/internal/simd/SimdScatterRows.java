@@ -8,7 +8,6 @@ import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.ScatterRowsKernel;
 import io.quern.op.ScatterMode;
 import io.quern.op.ScatterRows;
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
@@ -71,7 +70,7 @@ final class SimdScatterRows implements ScatterRowsKernel {
     @Override
     protected void scatter(int worker, int first, long target) {
       if (mode == ScatterMode.SET && from == to) {
-        MemorySegment.copy(x, first * stride, out, target, dim * to.byteSize());
+        RowCopy.copy(x, first * stride, out, target, dim * to.byteSize());
         return;
       }
       for (long column = 0; column < dim; column += Tile.CAPACITY) {

@@ -1,8 +1,5 @@
 package io.quern.internal.simd;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
-
 import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.MergeTask;
@@ -10,7 +7,6 @@ import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.TokenMergeKernel;
 import io.quern.op.Combine;
 import io.quern.op.TokenMerge;
-import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
 /**
@@ -71,11 +67,7 @@ final class SimdTokenMerge implements TokenMergeKernel {
       }
       if (count == 1) {
         long source = (first + list[start]) * stride;
-        if (dtype == DType.F32) {
-          MemorySegment.copy(x, JAVA_FLOAT, source, out, JAVA_FLOAT, target, dim);
-        } else {
-          MemorySegment.copy(x, JAVA_SHORT, source, out, JAVA_SHORT, target, dim);
-        }
+        RowCopy.copy(x, source, out, target, (long) dim * dtype.byteSize());
         return;
       }
       Scratch scratch = scratches[worker];

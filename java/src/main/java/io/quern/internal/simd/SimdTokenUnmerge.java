@@ -1,8 +1,5 @@
 package io.quern.internal.simd;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
-import static java.lang.foreign.ValueLayout.JAVA_SHORT;
-
 import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.UnmergeTask;
@@ -36,11 +33,7 @@ final class SimdTokenUnmerge implements TokenUnmergeKernel {
 
     @Override
     protected void copy(MemorySegment y, long source, MemorySegment out, long target) {
-      if (dtype == DType.F32) {
-        MemorySegment.copy(y, JAVA_FLOAT, source, out, JAVA_FLOAT, target, dim);
-      } else {
-        MemorySegment.copy(y, JAVA_SHORT, source, out, JAVA_SHORT, target, dim);
-      }
+      RowCopy.copy(y, source, out, target, (long) dim * dtype.byteSize());
     }
 
     @Override

@@ -57,9 +57,9 @@ final class Tile {
   /** Copies a row in, at element {@code at}, without converting it. */
   void load(DType dtype, MemorySegment source, long offset, int at, int dim) {
     if (dtype == DType.F32) {
-      MemorySegment.copy(source, JAVA_FLOAT, offset, floats, at, dim);
+      RowCopy.copy(source, JAVA_FLOAT, offset, floats, at, dim);
     } else {
-      MemorySegment.copy(source, JAVA_SHORT, offset, halves, at, dim);
+      RowCopy.copy(source, JAVA_SHORT, offset, halves, at, dim);
     }
   }
 
