@@ -17,7 +17,7 @@ public final class Main {
   private static final String PROGRAM = "quern-bench";
 
   /** Commands whose code and dependencies only the Maven profile demo brings. */
-  private static final List<String> OPTIONAL = List.of("demo", "speculate");
+  private static final List<String> OPTIONAL = List.of("demo", "speculate", "merge");
 
   private final List<Command> commands;
   private final Terminal terminal;
