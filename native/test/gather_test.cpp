@@ -815,11 +815,116 @@ void test_prepare_and_describe() {
   }
 }
 
+template <typename T>
+std::vector<T> values_of(const Operand& operand) {
+  const std::vector<unsigned char> bytes = operand.read();
+  std::vector<T> values(bytes.size() / sizeof(T));
+  std::memcpy(values.data(), bytes.data(), bytes.size());
+  return values;
+}
+
+quern_partition_desc partition_of(int64_t batch, int64_t count, int64_t keys) {
+  quern_partition_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.policy = QUERN_INDEX_SKIP;
+  desc.batch = batch;
+  desc.count = count;
+  desc.keys = keys;
+  return desc;
+}
+
+void test_partition_refusals() {
+  int64_t bytes = 0;
+  quern_partition_desc desc = partition_of(2, 10, 257);
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_OK && bytes == 2 * 10 * 4, "workspace");
+  desc.keys = 256;
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_OK && bytes == 0, "no workspace");
+  desc.keys = INT32_MAX;
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_INVALID_ARGUMENT, "too many keys");
+  desc = partition_of(1, int64_t{INT32_MAX} + 1, 1);
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_INVALID_ARGUMENT, "too many elements");
+  desc = partition_of(-1, 1, 1);
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_INVALID_ARGUMENT, "batch");
+  desc = partition_of(1, 1, 1);
+  desc.policy = 4;
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_INVALID_ARGUMENT, "policy");
+  desc.size += 8;
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_INVALID_DESCRIPTOR, "size");
+  desc = partition_of(1, 4, 1);
+  QUERN_EXPECT(quern_partition(&desc, 0, nullptr, nullptr, nullptr, nullptr, nullptr, nullptr, 0, nullptr) ==
+                   QUERN_INVALID_ARGUMENT,
+               "no operands");
+}
+
+// Keys of one digit and of two, launched and captured, against a stable sort.
+void test_partition(int64_t keys, bool captured) {
+  constexpr int64_t kBatch = 2, kCount = 700;
+  std::vector<int32_t> key;
+  for (int64_t i = 0; i < kBatch * kCount; ++i) {
+    const int64_t mixed = i * 2654435761 % 1000003;
+    key.push_back(mixed % 5 == 0 ? -1 : mixed % 17 == 0 ? INT32_MAX : static_cast<int32_t>(mixed % keys));
+  }
+  const quern_partition_desc desc = partition_of(kBatch, kCount, keys);
+  int64_t bytes = 0;
+  QUERN_EXPECT(quern_partition_workspace(&desc, &bytes) == QUERN_OK, "workspace");
+  QUERN_EXPECT(quern_partition_prepare(&desc, 0) == QUERN_OK, "prepare");
+  const Operand key_operand(key);
+  Operand perm(kBatch * kCount * sizeof(int32_t));
+  Operand offsets(static_cast<size_t>(kBatch * (keys + 1)) * sizeof(int32_t));
+  Operand inverse(kBatch * kCount * sizeof(int32_t));
+  Operand workspace(static_cast<size_t>(bytes));
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  if (captured) {
+    quern_test::must(cudaStreamBeginCapture(quern_test::stream(), cudaStreamCaptureModeThreadLocal),
+                     "capture");
+  }
+  const quern_status status = quern_partition(
+      &desc, 0, static_cast<const int32_t*>(key_operand.data()), static_cast<int32_t*>(perm.data()),
+      static_cast<int32_t*>(offsets.data()), static_cast<int32_t*>(inverse.data()), nullptr,
+      bytes == 0 ? nullptr : workspace.data(), bytes, quern_test::stream());
+  QUERN_EXPECT(status == QUERN_OK, "partition: %d", status);
+  if (captured) {
+    quern_test::must(cudaStreamEndCapture(quern_test::stream(), &graph), "cudaStreamEndCapture");
+    quern_test::must(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
+    quern_test::must(cudaGraphLaunch(executable, quern_test::stream()), "cudaGraphLaunch");
+  }
+  quern_test::must(cudaStreamSynchronize(quern_test::stream()), "cudaStreamSynchronize");
+
+  std::vector<int32_t> perms(kBatch * kCount, -1);
+  std::vector<int32_t> inverses(kBatch * kCount, -1);
+  std::vector<int32_t> starts;
+  for (int64_t b = 0; b < kBatch; ++b) {
+    int32_t place = 0;
+    for (int64_t e = 0; e < keys; ++e) {
+      starts.push_back(place);
+      for (int64_t n = 0; n < kCount; ++n) {
+        if (key[static_cast<size_t>(b * kCount + n)] == e) {
+          inverses[static_cast<size_t>(b * kCount + n)] = place;
+          perms[static_cast<size_t>(b * kCount + place++)] = static_cast<int32_t>(n);
+        }
+      }
+    }
+    starts.push_back(place);
+  }
+  QUERN_EXPECT(values_of<int32_t>(perm) == perms, "perm of %d keys", static_cast<int>(keys));
+  QUERN_EXPECT(values_of<int32_t>(offsets) == starts, "offsets of %d keys", static_cast<int>(keys));
+  QUERN_EXPECT(values_of<int32_t>(inverse) == inverses, "inverse of %d keys", static_cast<int>(keys));
+  for (const Operand* operand : {&perm, &offsets, &inverse, &workspace}) {
+    QUERN_EXPECT(operand->guards_hold(), "written outside an operand");
+  }
+  if (captured) {
+    quern_test::must(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
+    quern_test::must(cudaGraphDestroy(graph), "cudaGraphDestroy");
+  }
+}
+
 }  // namespace
 
 // `gather_test tiny` runs test_tiny only.
 int main(int count, char** arguments) {
   test_refusals();
+  test_partition_refusals();
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status != cudaSuccess || devices == 0) {
@@ -836,6 +941,10 @@ int main(int count, char** arguments) {
     test_gather();
     test_record_of_an_earlier_launch();
     test_bags();
+    test_partition(1, false);
+    test_partition(100, true);
+    test_partition(1000, false);
+    test_partition(1000, true);
     if (std::strstr(quern_build_info(), "on the CPU") != nullptr) {
       test_beyond_32_bits();
     }

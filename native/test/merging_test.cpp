@@ -196,6 +196,71 @@ void test_prune() {
   QUERN_EXPECT(order.guards_hold() && slot.guards_hold(), "written outside an operand");
 }
 
+void test_source_map() {
+  quern_source_map_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.matrix_dtype = QUERN_F32;
+  desc.batch = 2;
+  desc.sources = 4;
+  desc.tokens = 3;
+  desc.merged = 2;
+  const Operand slot(std::vector<int32_t>{0, 1, 1, 1, -1, 2});
+  const Operand source(std::vector<int32_t>{2, 1, 0, -1, 0, 1, 2, 3});
+  Operand groups(8 * sizeof(int32_t));
+  Operand matrix(16 * sizeof(float));
+  QUERN_EXPECT(quern_source_map(&desc, 0, static_cast<const int32_t*>(slot.data()), nullptr,
+                                static_cast<int32_t*>(groups.data()), nullptr,
+                                quern_test::stream()) == QUERN_INVALID_ARGUMENT,
+               "no sources of another number");
+  QUERN_EXPECT(quern_source_map_prepare(&desc, 0) == QUERN_OK, "prepare");
+  const quern_status status = quern_source_map(
+      &desc, 0, static_cast<const int32_t*>(slot.data()), static_cast<const int32_t*>(source.data()),
+      static_cast<int32_t*>(groups.data()), matrix.data(), quern_test::stream());
+  QUERN_EXPECT(status == QUERN_OK, "source map: %d", status);
+  quern_test::must(cudaStreamSynchronize(quern_test::stream()), "cudaStreamSynchronize");
+  QUERN_EXPECT((values_of<int32_t>(groups) == std::vector<int32_t>{1, 1, 0, -1, 1, -1, -1, -1}), "groups");
+  QUERN_EXPECT(
+      (values_of<float>(matrix) == std::vector<float>{0, 0, 1, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0}),
+      "matrix");
+  QUERN_EXPECT(groups.guards_hold() && matrix.guards_hold(), "written outside an operand");
+  desc.merged = -1;
+  QUERN_EXPECT(quern_source_map_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "merged");
+  desc.size = 0;
+  QUERN_EXPECT(quern_source_map_prepare(&desc, 0) == QUERN_INVALID_DESCRIPTOR, "size of source map");
+}
+
+void test_delete_gate() {
+  quern_delete_gate_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.dtype = QUERN_F32;
+  desc.rows = 4;
+  desc.dim = desc.x_stride = 2;
+  desc.scale = -30.0f;
+  desc.threshold = -15.0f;
+  const Operand x(std::vector<float>{1.0f, 0.0f, -1.0f, 0.0f, 0.0f, 9.0f, NAN, 0.0f});
+  const Operand weight(std::vector<float>{200.0f, 0.0f});
+  const Operand group(std::vector<int32_t>{5, 6, 7, 8});
+  Operand gate(4 * sizeof(float));
+  Operand key(4 * sizeof(int32_t));
+  QUERN_EXPECT(quern_delete_gate_prepare(&desc, 0) == QUERN_OK, "prepare");
+  const quern_status status = quern_delete_gate(
+      &desc, 0, x.data(), static_cast<const float*>(weight.data()), static_cast<const int32_t*>(group.data()),
+      static_cast<float*>(gate.data()), static_cast<int32_t*>(key.data()), quern_test::stream());
+  QUERN_EXPECT(status == QUERN_OK, "delete gate: %d", status);
+  quern_test::must(cudaStreamSynchronize(quern_test::stream()), "cudaStreamSynchronize");
+  // At z = 0 the gate is half of its scale, which is deleted; NaN is not.
+  const std::vector<float> gates = values_of<float>(gate);
+  QUERN_EXPECT(gates[0] == -30.0f && gates[1] == 0.0f && gates[2] == -15.0f && gates[3] != gates[3], "gates");
+  QUERN_EXPECT((values_of<int32_t>(key) == std::vector<int32_t>{-1, 6, -1, 8}), "keys");
+  QUERN_EXPECT(gate.guards_hold() && key.guards_hold(), "written outside an operand");
+  desc.normalized = 1;
+  desc.epsilon = -1.0f;
+  QUERN_EXPECT(quern_delete_gate_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "epsilon");
+  desc.epsilon = 0.0f;
+  desc.dim = 0;
+  QUERN_EXPECT(quern_delete_gate_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "dim");
+}
+
 }  // namespace
 
 int main() {
@@ -212,6 +277,8 @@ int main() {
   test_match_and_merge(false);
   test_match_and_merge(true);
   test_prune();
+  test_source_map();
+  test_delete_gate();
   std::printf("%s: %d failures\n", quern_build_info(), failures);
   return failures == 0 ? 0 : 1;
 }

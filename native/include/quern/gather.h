@@ -149,6 +149,39 @@ QUERN_API quern_status quern_scatter_rows(const quern_scatter_rows_desc* desc, i
                                           const void* ids, void* out, quern_error_record* errors,
                                           void* workspace, size_t workspace_bytes, void* stream);
 
+/*
+ * partition: the elements of each batch row by key, stably: perm[b, offsets[b, e] ... offsets[b, e + 1]) are
+ * the n with key[b, n] = e, in ascending order.
+ *
+ *   key        I32, [batch, count]; an element whose key is -1 is dropped
+ *   perm       I32, [batch, count]; -1 from offsets[b, keys] on
+ *   offsets    I32, [batch, keys + 1]
+ *   inverse    I32, [batch, count], or null: the place of element n in perm, -1 if it is dropped
+ *   workspace  of quern_partition_workspace bytes, 4-byte aligned; null where that is 0
+ *
+ * A bad key, neither -1 nor in [0, keys): FAIL a record with the flat index and the element is dropped, ZERO
+ * and SKIP it is dropped, CLAMP the nearest key (of none: dropped). A block sorts a batch row, 8 bits of the
+ * key at a time. Outputs overlap neither each other nor an input.
+ */
+typedef struct quern_partition_desc {
+  uint32_t size;
+  int32_t policy;
+  int64_t batch;
+  int64_t count; /* at most 2^31 - 1 */
+  int64_t keys;  /* at most 2^31 - 2 */
+  int64_t launch;
+} quern_partition_desc;
+
+/* Bytes of workspace that desc's call needs: as many for each batch row. */
+QUERN_API quern_status quern_partition_workspace(const quern_partition_desc* desc, int64_t* bytes);
+
+QUERN_API quern_status quern_partition_prepare(const quern_partition_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_partition(const quern_partition_desc* desc, int32_t device, const int32_t* key,
+                                       int32_t* perm, int32_t* offsets, int32_t* inverse,
+                                       quern_error_record* errors, void* workspace, int64_t workspace_bytes,
+                                       void* stream);
+
 #ifdef __cplusplus
 }
 #endif

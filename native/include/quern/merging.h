@@ -164,6 +164,67 @@ QUERN_API quern_status quern_token_unmerge_prepare(const quern_token_unmerge_des
 QUERN_API quern_status quern_token_unmerge(const quern_token_unmerge_desc* desc, int32_t device,
                                            const void* y, const int32_t* slot, void* out, void* stream);
 
+/*
+ * source_map: groups[b, n] = slot[b, source[b, n]], the row in which source token n is after one more merge;
+ * matrix[b, m, n] = 1 where groups[b, n] = m, else 0.
+ *
+ *   slot    I32, [batch, tokens]; outside [0, merged): -1
+ *   source  I32, [batch, sources], where each source token is before; outside [0, tokens): -1; or null: token
+ *           n is n, and sources = tokens
+ *   groups  I32, [batch, sources]
+ *   matrix  F32, F16 or BF16, [batch, merged, sources], or null
+ *
+ * Outputs overlap neither each other nor an input.
+ */
+typedef struct quern_source_map_desc {
+  uint32_t size;
+  int32_t matrix_dtype; /* of a matrix */
+  int64_t batch;
+  int64_t sources;
+  int64_t tokens;
+  int64_t merged;
+} quern_source_map_desc;
+
+QUERN_API quern_status quern_source_map_prepare(const quern_source_map_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_source_map(const quern_source_map_desc* desc, int32_t device,
+                                        const int32_t* slot, const int32_t* source, int32_t* groups,
+                                        void* matrix, void* stream);
+
+/*
+ * delete_gate: gate[n] = scale / (1 + exp(-z)) with z = (x[n] . weight) / sqrt((x[n] . x[n]) / dim + epsilon)
+ * + bias, or, where not normalized, z = x[n] . weight + bias; key[n] = -1 where gate[n] <= threshold, else
+ * group[n].
+ *
+ *   x       F32, F16 or BF16, [rows, dim] with x_stride >= dim; dim >= 1
+ *   weight  F32, [dim]
+ *   group   I32, [rows], or null: 0
+ *   gate    F32, [rows], or null
+ *   key     I32, [rows]
+ *
+ * Canonical order: f32; both products by rule 4, exp by rule 7, every other operation rounded by itself. A
+ * gate that is NaN deletes nothing. Outputs overlap neither each other nor an input.
+ */
+typedef struct quern_delete_gate_desc {
+  uint32_t size;
+  int32_t dtype;
+  int64_t rows;
+  int64_t dim;
+  int64_t x_stride;
+  int32_t normalized; /* 0 or 1 */
+  float epsilon;
+  float bias;
+  float scale;
+  float threshold;
+  int32_t reserved;
+} quern_delete_gate_desc;
+
+QUERN_API quern_status quern_delete_gate_prepare(const quern_delete_gate_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_delete_gate(const quern_delete_gate_desc* desc, int32_t device, const void* x,
+                                         const float* weight, const int32_t* group, float* gate, int32_t* key,
+                                         void* stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -9,5 +9,6 @@ module io.quern {
   exports io.quern;
   exports io.quern.io;
   exports io.quern.op;
+  exports io.quern.timing;
   exports io.quern.tree;
 }

@@ -1,6 +1,7 @@
 package io.quern;
 
 import io.quern.internal.cuda.RuntimeDevice;
+import io.quern.internal.cuda.RuntimeStream;
 import io.quern.internal.device.QueueStream;
 
 /**
@@ -43,6 +44,21 @@ public sealed interface Stream extends AutoCloseable permits QueueStream {
    */
   @Override
   void close();
+
+  /**
+   * The {@code cudaStream_t} of a stream of a GPU, on which others can launch kernels of their own,
+   * between Quern's. Quern does not know what those use: memory is the caller's to keep until they
+   * are done. The handle is valid until the stream is closed, and is not to be destroyed.
+   *
+   * @throws IllegalArgumentException if it is a stream of a CPU
+   */
+  static long unwrap(Stream stream) {
+    if (stream instanceof RuntimeStream queue) {
+      return queue.handle();
+    }
+    throw new IllegalArgumentException(
+        "unwrap: stream is of %s, expected one of a GPU".formatted(stream.device().name()));
+  }
 
   /**
    * Uses a {@code cudaStream_t} that the caller owns and keeps alive until the returned stream is

@@ -62,7 +62,7 @@ class ArchitectureTest {
     /** What users see shows no generated type. */
     EXPORTS(
         Violation.Exports.class,
-        in -> in.matches("io/quern/(?:op/|io/|tree/)?[^/]+"),
+        in -> in.matches("io/quern/(?:op/|io/|timing/|tree/)?[^/]+"),
         ArchitectureTest::generatedTypesShown),
     /** Functions that round differently from one platform to the next. */
     FUNCTIONS(

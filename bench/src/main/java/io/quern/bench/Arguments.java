@@ -73,7 +73,9 @@ public final class Arguments {
         throw new BadArgumentsException(name + " is given twice");
       }
     }
-    if (operands.size() != command.operands().size()) {
+    List<String> declared = command.operands();
+    boolean open = !declared.isEmpty() && declared.getLast().endsWith(Command.AND_MORE);
+    if (open ? operands.size() < declared.size() : operands.size() != declared.size()) {
       throw new BadArgumentsException(
           command.name()
               + (command.operands().isEmpty()
@@ -89,12 +91,38 @@ public final class Arguments {
     return operands.get(index);
   }
 
+  /** All operands, of a command that takes any number. */
+  public List<String> operands() {
+    return operands;
+  }
+
   public boolean has(Option option) {
     return options.containsKey(option.name());
   }
 
   public Optional<String> value(Option option) {
     return Optional.ofNullable(options.get(option.name()));
+  }
+
+  /** The values of a comma-separated list, empty if it is not given. */
+  public List<String> list(Option option) {
+    return value(option).map(text -> List.of(text.split(","))).orElse(List.of());
+  }
+
+  /** All of them as words again, but for one option. */
+  public List<String> without(Option left) {
+    List<String> words = new ArrayList<>();
+    options.forEach(
+        (name, value) -> {
+          if (!name.equals(left.name())) {
+            words.add(value.isEmpty() ? name : name + "=" + value);
+          }
+        });
+    if (!operands.isEmpty()) {
+      words.add("--");
+      words.addAll(operands);
+    }
+    return words;
   }
 
   /** The value as an integer in {@code [low, high]}. */

@@ -7,4 +7,8 @@ public final class BadArgumentsException extends RuntimeException {
   public BadArgumentsException(String message) {
     super(message);
   }
+
+  public BadArgumentsException(String message, Throwable cause) {
+    super(message, cause);
+  }
 }

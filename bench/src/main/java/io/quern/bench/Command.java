@@ -8,12 +8,18 @@ import java.util.List;
  * and are found through {@link java.util.ServiceLoader}.
  */
 public interface Command {
+  /** Ends the name of an operand that can be given more than once: {@code FILE…}. */
+  String AND_MORE = "…";
+
   String name();
 
   /** One line for the list of commands. */
   String summary();
 
-  /** Names of the operands, all of them required, as the help shows them: {@code DIR}. */
+  /**
+   * Names of the operands, all of them required, as the help shows them: {@code DIR}; the last may
+   * end in {@link #AND_MORE}.
+   */
   default List<String> operands() {
     return List.of();
   }

@@ -2,6 +2,8 @@ package io.quern.bench;
 
 import io.quern.UnavailableBackendException;
 import io.quern.bench.measure.BenchCommand;
+import io.quern.bench.report.CompareCommand;
+import io.quern.bench.report.ReportCommand;
 import io.quern.bench.verify.VerifyCommand;
 import io.quern.bench.words.WordsCommand;
 import java.io.IOException;
@@ -15,7 +17,7 @@ public final class Main {
   private static final String PROGRAM = "quern-bench";
 
   /** Commands whose code and dependencies only the Maven profile demo brings. */
-  private static final List<String> OPTIONAL = List.of("demo", "speculate");
+  private static final List<String> OPTIONAL = List.of("demo", "speculate", "merge");
 
   private final List<Command> commands;
   private final Terminal terminal;
@@ -29,7 +31,12 @@ public final class Main {
     List<Command> commands =
         new ArrayList<>(
             List.of(
-                new ProbeCommand(), new VerifyCommand(), new BenchCommand(), new WordsCommand()));
+                new ProbeCommand(),
+                new VerifyCommand(),
+                new BenchCommand(),
+                new CompareCommand(),
+                new ReportCommand(),
+                new WordsCommand()));
     ServiceLoader.load(Command.class).forEach(commands::add);
     Outcome outcome = new Main(commands, Terminal.ofProcess()).run(List.of(args));
     System.exit(outcome.code());

@@ -51,14 +51,16 @@ public final class Progress implements AutoCloseable {
   }
 
   private void show() {
+    long seconds = (System.nanoTime() - start) / 1_000_000_000;
     String line =
-        "%s, %d of %d%s, %d s"
+        "%s, %d of %d%s, %d s%s"
             .formatted(
                 work,
                 done.get(),
                 steps,
                 detail.isEmpty() ? "" : ": " + detail,
-                (System.nanoTime() - start) / 1_000_000_000);
+                seconds,
+                left(seconds, done.get() - 1, steps));
     if (terminal.interactive()) {
       terminal.err().print("\r" + line + " ".repeat(Math.max(0, width - line.length())));
       width = line.length();
@@ -66,6 +68,17 @@ public final class Progress implements AutoCloseable {
       terminal.err().println(line);
     }
     terminal.err().flush();
+  }
+
+  /** The time left if steps go on taking as long as those that have ended, once there are some. */
+  static String left(long seconds, int ended, int steps) {
+    if (ended < 2 || ended >= steps) {
+      return "";
+    }
+    long left = seconds * (steps - ended) / ended;
+    return left < 100
+        ? ", about %d s left".formatted(left)
+        : ", about %d min left".formatted(Math.ceilDiv(left, 60));
   }
 
   /** Takes the line away; nothing of it is printed afterwards. */

@@ -56,4 +56,12 @@ class ProgressTest {
     }
     assertEquals("sorting, 1 of 3: first, 0 s\n", shown());
   }
+
+  @Test
+  void timeLeftIsThatOfTheStepsBefore() {
+    assertEquals("", Progress.left(10, 1, 12));
+    assertEquals(", about 50 s left", Progress.left(10, 2, 12));
+    assertEquals(", about 4 min left", Progress.left(40, 2, 12));
+    assertEquals("", Progress.left(40, 12, 12));
+  }
 }

@@ -87,6 +87,9 @@ class MisuseTest {
     calls.addAll(SegmentMaxCases.misuses());
     calls.addAll(WindowPoolCases.misuses());
     calls.addAll(MergingMisuse.calls());
+    calls.addAll(PartitionCases.misuses());
+    calls.addAll(SourceMapCases.misuses());
+    calls.addAll(DeleteGateCases.misuses());
     return calls;
   }
 

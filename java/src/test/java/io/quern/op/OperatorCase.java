@@ -44,6 +44,9 @@ public interface OperatorCase {
     cases.addAll(TokenUnmergeCases.small());
     cases.addAll(TokenPruneCases.small());
     cases.addAll(DiffRateBlockCases.small());
+    cases.addAll(PartitionCases.small());
+    cases.addAll(SourceMapCases.small());
+    cases.addAll(DeleteGateCases.small());
     return cases;
   }
 

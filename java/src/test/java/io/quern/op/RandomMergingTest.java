@@ -57,6 +57,21 @@ class RandomMergingTest {
     compare(TokenPruneCases.random(new SplittableRandom(seed)));
   }
 
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void partition(@ForAll long seed) {
+    compare(PartitionCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void sourceMap(@ForAll long seed) {
+    compare(SourceMapCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void deleteGate(@ForAll long seed) {
+    compare(DeleteGateCases.random(new SplittableRandom(seed)));
+  }
+
   private static void compare(OperatorCase each) {
     Outcome expected = each.expected();
     assertNull(each.runOn(scalar).difference(expected), () -> "scalar: " + each);

@@ -25,7 +25,7 @@ public final class RandomRows {
   private final Shape shape;
   private final MemorySegment period;
 
-  RandomRows(DType dtype, Shape shape, ValueSet values, long seed) {
+  public RandomRows(DType dtype, Shape shape, ValueSet values, long seed) {
     this.dtype = dtype;
     this.shape = shape;
     int size = (int) Math.min(shape.size(), PERIOD);

@@ -33,7 +33,7 @@ import java.util.Optional;
 /** A novel's tokens, looked up in a published model's embedding table on every back end. */
 public final class DemoCommand implements Command {
   private static final String TEXT = "persuasion.txt";
-  private static final Comparison.StopRule STOP = new Comparison.StopRule(8, 1.5);
+  private static final Comparison.StopRule STOP = new Comparison.StopRule(8, 1.5, 1.5);
 
   @Override
   public String name() {

@@ -1,5 +1,6 @@
 package io.quern.bench.demo;
 
+import ai.djl.huggingface.tokenizers.Encoding;
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
 import io.quern.bench.onnx.OnnxModel;
 import java.io.IOException;
@@ -8,6 +9,7 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /**
  * The published all-MiniLM-L6-v2 sentence embedding model: its word embeddings, its tokenizer, and
@@ -60,8 +62,23 @@ final class MiniLm {
     return model.gather(TABLE);
   }
 
+  /** A part of the model, for a runtime to execute: {@link OnnxModel#part}. */
+  byte[] part(List<String> given, List<String> wanted) {
+    return model.part(given, wanted);
+  }
+
   /** The token ids of each line, without the marks that the model wants around a sentence. */
   static List<long[]> tokenize(List<String> lines) throws IOException {
+    return encode(lines, Encoding::getIds);
+  }
+
+  /** The tokens of each line as text, likewise. */
+  static List<String[]> tokens(List<String> lines) throws IOException {
+    return encode(lines, Encoding::getTokens);
+  }
+
+  private static <T> List<T> encode(List<String> lines, Function<Encoding, T> part)
+      throws IOException {
     // Nothing is downloaded, not even on a machine with a GPU: the library in the jar will do.
     System.setProperty("ai.djl.offline", "true");
     System.setProperty("OPT_OUT_TRACKING", "true");
@@ -74,7 +91,7 @@ final class MiniLm {
             HuggingFaceTokenizer.newInstance(
                 in,
                 Map.of("addSpecialTokens", "false", "padding", "false", "truncation", "false"))) {
-      return lines.stream().map(line -> tokenizer.encode(line).getIds()).toList();
+      return lines.stream().map(line -> part.apply(tokenizer.encode(line))).toList();
     }
   }
 

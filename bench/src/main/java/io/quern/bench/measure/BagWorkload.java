@@ -95,8 +95,10 @@ public final class BagWorkload {
     workload
         .knowingFew()
         .loop("java-segment", this::segmentLoop)
-        .loop("java-array", this::arrayLoop)
         .runs(place -> onDevice(place, rows));
+    if (table.byteSize() <= PlainJava.MOST_ARRAY_BYTES) {
+      workload.loop("java-array", this::arrayLoop);
+    }
   }
 
   /**

@@ -1,6 +1,5 @@
 package io.quern.bench.measure;
 
-import io.quern.Backend;
 import io.quern.Backends;
 import io.quern.Device;
 import io.quern.bench.Arguments;
@@ -10,29 +9,41 @@ import io.quern.bench.Option;
 import io.quern.bench.Outcome;
 import io.quern.bench.Progress;
 import io.quern.bench.Terminal;
-import io.quern.bench.verify.Tolerance;
+import io.quern.timing.Statistics;
 import java.io.IOException;
+import java.io.OutputStream;
 import java.io.PrintStream;
-import java.io.Writer;
 import java.lang.foreign.Arena;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.regex.Pattern;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Times the operators on every back end, next to plain Java loops. */
 public final class BenchCommand implements Command {
   private static final Option JSON =
       new Option("--json", "FILE", "also write one JSON line per figure to FILE");
-  private static final Option QUICK =
-      new Option("--quick", "", "fewer shapes and shorter measurements, to see that it works");
+  private static final Option APPEND =
+      new Option("--append", "", "add the lines to FILE, as another run, instead of replacing it");
+  private static final Option FORKS =
+      new Option("--forks", "N", "measure in N JVMs, one after another; needs --json");
+  private static final Option PRESET =
+      new Option("--preset", "NAME", "quick (within 3 minutes), full, or grid; default full");
+  private static final Option SECONDS =
+      new Option("--seconds", "N", "sample each case for N seconds, whatever the preset says");
+  private static final Option QUICK = new Option("--quick", "", "the same as --preset quick");
   private static final Option CASE =
-      new Option("--case", "TEXT", "only cases whose id contains TEXT, such as table1GiB-row512");
+      new Option(
+          "--case", "LIST", "only cases whose id contains one of these, such as table1GiB-row512");
+  private static final Option DTYPE =
+      new Option("--dtype", "LIST", "only cases whose id names one of these, such as f32,bf16");
   private static final Option THREADS =
       new Option("--threads", "N", "parallelism of the CPU back ends and rooflines; default 1");
   private static final Option HUGE_PAGES =
@@ -46,12 +57,18 @@ public final class BenchCommand implements Command {
 
   private static final double GPU_DRIFT = 0.03;
 
+  private static final int MOST_FORKS = 100;
+  private static final int MOST_SECONDS = 600;
+
   /** Stands among the operators for the cost of calling native code at all. */
   private static final String DOWNCALL = "downcall";
 
   /** What holds for every case of a run. */
   private record Setup(
       List<Device> devices, Comparison.StopRule rule, Rooflines rooflines, boolean hugePages) {}
+
+  /** Parts of an id: {@code embedding_gather/f32-table1GiB} has three. */
+  private static final Pattern SEPARATOR = Pattern.compile("[/-]");
 
   @Override
   public String name() {
@@ -65,7 +82,19 @@ public final class BenchCommand implements Command {
 
   @Override
   public List<Option> options() {
-    return List.of(Option.BACKEND, Option.OP, CASE, THREADS, HUGE_PAGES, QUICK, JSON);
+    return List.of(
+        PRESET,
+        QUICK,
+        SECONDS,
+        Option.BACKEND,
+        Option.OP,
+        DTYPE,
+        CASE,
+        THREADS,
+        HUGE_PAGES,
+        FORKS,
+        JSON,
+        APPEND);
   }
 
   @Override
@@ -81,7 +110,7 @@ public final class BenchCommand implements Command {
     JIT compiler may vectorize them (java -XX:-UseSuperWord shows them scalar). Peers (libtorch,
     ONNX Runtime) take part in a jar built with -Ppeers. "B/op" is heap memory that the
     calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
-    the run is marked unstable. On a GPU the time is that between two events around the queued
+    the run is marked unstable. An interrupted run leaves whole lines. On a GPU the time is that between two events around the queued
     launches. "downcall" is the cost of calling a native function that does nothing, where the
     libraries are there, driver or not. Published figures also need JMH:
     java -cp quern-bench.jar org.openjdk.jmh.Main -prof gc
@@ -91,28 +120,32 @@ public final class BenchCommand implements Command {
   @Override
   public List<String> examples() {
     return List.of(
-        "bench --quick",
+        "bench --preset quick",
         "bench --op embedding_bag --backend simd --huge-pages",
-        "bench --case table1GiB-row512 --json results.jsonl");
+        "bench --case table1GiB-row512 --json results.jsonl",
+        "bench --preset quick --forks 5 --json before.jsonl");
   }
 
   @Override
   public Outcome run(Arguments arguments, Terminal terminal) throws Exception {
-    boolean quick = arguments.has(QUICK);
+    Optional<Path> file = arguments.value(JSON).map(Path::of);
+    if (file.isEmpty() && (arguments.has(FORKS) || arguments.has(APPEND))) {
+      throw new BadArgumentsException("--forks and --append need --json FILE");
+    }
     boolean hugePages = arguments.has(HUGE_PAGES);
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
-    List<TimedCase> all = TimedCase.all();
-    Set<String> known = all.stream().map(TimedCase::operator).collect(Collectors.toSet());
-    known.add(DOWNCALL);
-    Set<String> operators = arguments.operators(known);
-    String part = arguments.value(CASE).orElse("");
-    List<TimedCase> cases =
-        all.stream()
-            .filter(one -> operators.contains(one.operator()) && one.id().contains(part))
-            .filter(one -> !quick || one.quick())
-            .toList();
-    if (cases.isEmpty() && !part.isEmpty()) {
-      throw new BadArgumentsException("no case's id contains '%s'".formatted(part));
+    Preset preset = preset(arguments);
+    Set<String> operators = operators(arguments);
+    List<TimedCase> cases = chosen(preset, operators, arguments);
+    boolean withDowncall =
+        operators.contains(DOWNCALL) && !arguments.has(CASE) && !arguments.has(DTYPE);
+    Comparison.StopRule rule = preset.rule();
+    if (arguments.has(SECONDS)) {
+      rule = rule.lasting(arguments.integer(SECONDS, 1, 1, MOST_SECONDS));
+    }
+    int forks = arguments.integer(FORKS, 1, 1, MOST_FORKS);
+    if (forks > 1) {
+      return new Forks(terminal).run(forks, arguments.without(FORKS), file.get());
     }
     Backends.probe().lines().forEach(terminal.out()::println);
     ResultTable table = new ResultTable();
@@ -122,28 +155,24 @@ public final class BenchCommand implements Command {
     boolean unstable;
     List<String> downcalls = List.of();
     try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
-        JsonLines json = new JsonLines(writer(arguments.value(JSON)));
-        Progress progress = terminal.progress("bench", cases.size() + 3)) {
+        RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, rule, hugePages);
+        Progress progress = terminal.progress("bench", cases.size() + (withDowncall ? 3 : 2))) {
       progress.step("rooflines");
       first = Rooflines.measure(threads, hugePages, devices.gpu());
-      Setup setup =
-          new Setup(
-              devices.all(),
-              quick ? new Comparison.StopRule(10, 0.2) : new Comparison.StopRule(20, 3),
-              first,
-              hugePages);
+      log.first(first);
+      Setup setup = new Setup(devices.all(), rule, first, hugePages);
       for (TimedCase one : cases) {
         progress.step(one.id());
-        measure(one, setup, table, json).ifPresent(disagreements::add);
+        measure(one, setup, table, log).ifPresent(disagreements::add);
       }
-      if (operators.contains(DOWNCALL) && part.isEmpty()) {
+      if (withDowncall) {
         progress.step(DOWNCALL);
-        downcalls = downcalls(json);
+        downcalls = downcalls(log);
       }
       progress.step("rooflines");
       last = Rooflines.measure(threads, hugePages, devices.gpu());
       unstable = first.cpuDrift(last) > CPU_DRIFT || first.gpuDrift(last) > GPU_DRIFT;
-      json.write(runLine(first, last, unstable));
+      log.last(last, unstable);
     }
     PrintStream out = terminal.out();
     table.print(out);
@@ -157,12 +186,61 @@ public final class BenchCommand implements Command {
     return disagreements.isEmpty() ? Outcome.OK : Outcome.FAILED;
   }
 
-  private static Writer writer(Optional<String> file) throws IOException {
-    return file.isPresent() ? Files.newBufferedWriter(Path.of(file.get())) : Writer.nullWriter();
+  private static Preset preset(Arguments arguments) {
+    if (arguments.has(QUICK)) {
+      if (arguments.has(PRESET)) {
+        throw new BadArgumentsException("--quick is --preset quick: give one of them");
+      }
+      return Preset.QUICK;
+    }
+    return arguments.value(PRESET).map(Preset::of).orElse(Preset.FULL);
   }
 
-  private static Optional<String> measure(
-      TimedCase one, Setup setup, ResultTable table, JsonLines json) throws IOException {
+  private static Set<String> operators(Arguments arguments) {
+    Set<String> known =
+        TimedCase.all().stream().map(TimedCase::operator).collect(Collectors.toSet());
+    known.add(DOWNCALL);
+    return arguments.operators(known);
+  }
+
+  private static List<TimedCase> chosen(Preset preset, Set<String> operators, Arguments arguments) {
+    List<String> parts = arguments.list(CASE);
+    List<String> dtypes = arguments.list(DTYPE);
+    List<TimedCase> cases =
+        preset
+            .cases()
+            .filter(one -> operators.contains(one.operator()))
+            .filter(one -> parts.isEmpty() || parts.stream().anyMatch(one.id()::contains))
+            .filter(
+                one ->
+                    dtypes.isEmpty()
+                        || SEPARATOR.splitAsStream(one.id()).anyMatch(dtypes::contains))
+            .toList();
+    if (cases.isEmpty() && !(parts.isEmpty() && dtypes.isEmpty())) {
+      throw new BadArgumentsException(
+          "no case of preset %s has an id with %s"
+              .formatted(
+                  preset.id(),
+                  Stream.of(parts, dtypes)
+                      .filter(list -> !list.isEmpty())
+                      .map(list -> String.join(" or ", list))
+                      .collect(Collectors.joining(" and "))));
+    }
+    return cases;
+  }
+
+  /** Unbuffered: what was written is in the file whatever becomes of this process. */
+  private static OutputStream stream(Optional<Path> file, boolean append) throws IOException {
+    if (file.isEmpty()) {
+      return OutputStream.nullOutputStream();
+    }
+    return append
+        ? Files.newOutputStream(file.get(), StandardOpenOption.CREATE, StandardOpenOption.APPEND)
+        : Files.newOutputStream(file.get());
+  }
+
+  private static Optional<String> measure(TimedCase one, Setup setup, ResultTable table, RunLog log)
+      throws IOException {
     try (Arena arena = Arena.ofShared();
         HugePageMemory hugePages = new HugePageMemory()) {
       Workload workload = one.workload().apply(setup.hugePages() ? hugePages : arena);
@@ -174,99 +252,30 @@ public final class BenchCommand implements Command {
         }
         Comparison comparison = new Comparison(workload, contenders, setup.rooflines().threads());
         Optional<String> disagreement = comparison.disagreement();
-        if (disagreement.isEmpty()) {
-          Comparison.Result result = comparison.measure(setup.rule());
-          table.add(workload, result, setup.rooflines());
-          for (int i = 0; i < contenders.size(); i++) {
-            Tolerance tolerance = contenders.get(i).tolerance();
-            json.write(line(one, workload, tolerance, result.timings().get(i), result, setup));
-          }
+        if (disagreement.isPresent()) {
+          log.refused(one, workload, disagreement.get());
+          return disagreement;
         }
-        return disagreement;
+        Comparison.Result result = comparison.measure(setup.rule());
+        table.add(workload, result, setup.rooflines());
+        for (int i = 0; i < contenders.size(); i++) {
+          Contender contender = contenders.get(i);
+          log.figure(
+              one,
+              workload,
+              contender.tolerance(),
+              result.timings().get(i),
+              result,
+              contender.gpuTimes(workload.inputSets()));
+        }
+        return Optional.empty();
       } finally {
         contenders.forEach(Contender::close);
       }
     }
   }
 
-  /** Schema {@code quern-bench/1}: one figure. */
-  private static Map<String, Object> line(
-      TimedCase one,
-      Workload workload,
-      Tolerance tolerance,
-      Timing timing,
-      Comparison.Result result,
-      Setup setup)
-      throws IOException {
-    Rooflines rooflines = setup.rooflines();
-    boolean gpu = timing.name().equals(Backend.CUDA.id());
-    double rate = timing.gigabytesPerSecond(workload.bytes());
-    Map<String, Object> line = new LinkedHashMap<>();
-    line.put("schema", "quern-bench/1");
-    line.put("id", one.id());
-    line.put("operator", workload.operator());
-    line.put("implementation", timing.name());
-    line.put("commit", Environment.commit());
-    line.put("parameters", workload.parameters());
-    if (one.ids() != null) {
-      line.put("ids", one.ids());
-    }
-    line.put("pages", setup.hugePages() ? "huge" : "default");
-    line.put("environment", Environment.describe());
-    line.put("mode", gpu ? "gpu events" : "wall clock");
-    line.put("threads", timing.name().startsWith("java") ? 1 : rooflines.threads());
-    line.put("n", timing.micros().size());
-    line.put("runs_per_sample", timing.runsPerSample());
-    line.put(
-        "stop_rule", "%d turns and %s s".formatted(setup.rule().turns(), setup.rule().seconds()));
-    line.put(
-        "us",
-        Map.of(
-            "min", timing.percentile(0),
-            "p05", timing.percentile(5),
-            "p50", timing.percentile(50),
-            "p95", timing.percentile(95)));
-    line.put("bytes", workload.bytes());
-    line.put("gb_per_s", rate);
-    line.put(
-        "copy_gb_per_s",
-        gpu ? rooflines.gpuCopy() : result.memcpy().gigabytesPerSecond(workload.bytes()));
-    line.put("percent_of_copy", 100 * rooflines.shareOfCopy(workload, timing, result.memcpy()));
-    if (workload.flops() > 0) {
-      double gigaflops = workload.flops() / timing.percentile(50) * 1e-3;
-      line.put("flops", workload.flops());
-      line.put("gflop_per_s", gigaflops);
-      if (!gpu) {
-        line.put("fma_gflop_per_s", result.fmaPeak());
-        line.put("percent_of_fma", 100 * gigaflops / result.fmaPeak());
-      }
-    }
-    Map<String, Object> ratios = new LinkedHashMap<>();
-    for (Timing baseline : result.baselines()) {
-      if (!baseline.name().equals(timing.name())) {
-        Statistics.Interval ratio = timing.timesFasterThan(baseline);
-        ratios.put(
-            baseline.name(),
-            Map.of(
-                "median", ratio.median(),
-                "low", ratio.low(),
-                "high", ratio.high(),
-                "verdict", verdict(ratio)));
-      }
-    }
-    line.put("times_faster_than", ratios);
-    line.put("verified", true);
-    if (tolerance instanceof Tolerance.AllClose(double rtol, double atol)) {
-      line.put("tolerance", Map.of("rtol", rtol, "atol", atol));
-    } else {
-      line.put("max_ulp", 0);
-    }
-    line.put("allocated_bytes_per_op", timing.allocatedBytes());
-    return line;
-  }
-
-  /** Schema {@code quern-downcall/1}: one line per native function. */
-  private static List<String> downcalls(JsonLines json) throws IOException {
+  private static List<String> downcalls(RunLog log) throws IOException {
     Map<String, Statistics.Interval> nanos;
     try {
       nanos = DowncallCost.measure();
@@ -276,50 +285,11 @@ public final class BenchCommand implements Command {
     List<String> lines = new ArrayList<>();
     for (Map.Entry<String, Statistics.Interval> call : nanos.entrySet()) {
       Statistics.Interval cost = call.getValue();
-      json.write(
-          Map.of(
-              "schema",
-              "quern-downcall/1",
-              "function",
-              call.getKey(),
-              "commit",
-              Environment.commit(),
-              "environment",
-              Environment.describe(),
-              "ns",
-              Map.of("median", cost.median(), "low", cost.low(), "high", cost.high())));
+      log.downcall(call.getKey(), cost);
       lines.add(
           "downcall: %s %.1f ns [%.1f, %.1f]"
               .formatted(call.getKey(), cost.median(), cost.low(), cost.high()));
     }
     return lines;
-  }
-
-  private static String verdict(Statistics.Interval ratio) {
-    return ratio.low() > 1 ? "FASTER" : ratio.high() < 1 ? "SLOWER" : "AMBIGUOUS";
-  }
-
-  /** Schema {@code quern-bench-run/1}: the last line, about the run as a whole. */
-  private static Map<String, Object> runLine(Rooflines first, Rooflines last, boolean unstable)
-      throws IOException {
-    Map<String, Object> line = new LinkedHashMap<>();
-    line.put("schema", "quern-bench-run/1");
-    line.put("commit", Environment.commit());
-    line.put("environment", Environment.describe());
-    line.put("rooflines_first", figures(first));
-    line.put("rooflines_last", figures(last));
-    line.put("unstable", unstable);
-    return line;
-  }
-
-  private static Map<String, Object> figures(Rooflines rooflines) {
-    Map<String, Object> figures = new LinkedHashMap<>();
-    figures.put("threads", rooflines.threads());
-    figures.put("copy_gb_per_s", rooflines.copy());
-    figures.put("read_gb_per_s", rooflines.read());
-    figures.put("random_rows_gb_per_s", rooflines.randomRows());
-    figures.put(
-        "gpu_copy_gb_per_s", Double.isNaN(rooflines.gpuCopy()) ? null : rooflines.gpuCopy());
-    return figures;
   }
 }

@@ -22,7 +22,6 @@ import java.util.concurrent.locks.LockSupport;
  */
 public final class Comparison {
   private static final int WARM_UP_RUNS = 12_000;
-  private static final long WARM_UP_NANOS = 1_500_000_000L;
   private static final int ALLOCATION_RUNS = 1000;
   private static final long ALLOCATION_NANOS = 200_000_000L;
 
@@ -52,8 +51,19 @@ public final class Comparison {
    *
    * @param turns every contender is sampled at least this often
    * @param seconds all contenders together have run at least this long
+   * @param warmUp seconds for which each contender is warmed up, unless it has run often before
    */
-  public record StopRule(int turns, double seconds) {}
+  public record StopRule(int turns, double seconds, double warmUp) {
+    /** The same for another time. */
+    StopRule lasting(double seconds) {
+      return new StopRule(turns, seconds, warmUp);
+    }
+
+    @Override
+    public String toString() {
+      return "%d turns and %s s after a warm-up of %s s".formatted(turns, seconds, warmUp);
+    }
+  }
 
   /**
    * Runs every contender twice on poisoned outputs and compares them with the first one's.
@@ -172,11 +182,14 @@ public final class Comparison {
   private List<Timing> measure(List<Contender> all, StopRule rule) {
     int[] runs = new int[all.size()];
     List<List<Double>> micros = new ArrayList<>();
+    List<List<Double>> cpuMicros = new ArrayList<>();
+    ThreadMXBean thread = (ThreadMXBean) ManagementFactory.getThreadMXBean();
     for (int c = 0; c < runs.length; c++) {
-      warmUp(all.get(c));
+      warmUp(all.get(c), rule.warmUp());
       double seconds = all.get(c).seconds(0, 1, workload.inputSets());
       runs[c] = (int) Math.max(1, Math.ceil(SAMPLE_SECONDS / Math.max(seconds, 1e-7)));
       micros.add(new ArrayList<>());
+      cpuMicros.add(new ArrayList<>());
     }
     long start = System.nanoTime();
     int next = 0; // input set
@@ -185,8 +198,11 @@ public final class Comparison {
         turn++) {
       for (int i = 0; i < runs.length; i++) {
         int c = turn % 2 == 0 ? i : runs.length - 1 - i;
+        long onCore = thread.getCurrentThreadCpuTime();
         double seconds = all.get(c).seconds(next, runs[c], workload.inputSets());
+        onCore = thread.getCurrentThreadCpuTime() - onCore;
         micros.get(c).add(seconds / runs[c] * 1e6);
+        cpuMicros.get(c).add(onCore * 1e-3 / runs[c]);
         next = (next + runs[c]) % workload.inputSets();
         if (threads > 1) {
           LockSupport.parkNanos(PAUSE_NANOS);
@@ -201,15 +217,16 @@ public final class Comparison {
               contender.name(),
               contender.isBackend(),
               micros.get(c),
+              cpuMicros.get(c),
               runs[c],
               allocatedBytes(contender)));
     }
     return timings;
   }
 
-  private void warmUp(Contender contender) {
+  private void warmUp(Contender contender, double seconds) {
     long start = System.nanoTime();
-    for (int i = 0; i < WARM_UP_RUNS && System.nanoTime() - start < WARM_UP_NANOS; i++) {
+    for (int i = 0; i < WARM_UP_RUNS && (System.nanoTime() - start) * 1e-9 < seconds; i++) {
       contender.run(workload.warmUpSet());
     }
     for (int set = 0; set < 2; set++) {

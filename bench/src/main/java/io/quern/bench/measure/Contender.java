@@ -3,6 +3,7 @@ package io.quern.bench.measure;
 import io.quern.bench.verify.Tolerance;
 import java.lang.foreign.MemorySegment;
 import java.util.Map;
+import java.util.Optional;
 
 /**
  * One way to compute a {@link Workload}, kept ready so that nothing but the computation is timed.
@@ -56,6 +57,15 @@ public interface Contender extends AutoCloseable {
       run((first + i) % sets);
     }
     return (System.nanoTime() - start) * 1e-9;
+  }
+
+  /**
+   * On a GPU, its times one by one; nothing elsewhere.
+   *
+   * @param sets how many input sets there are
+   */
+  default Optional<GpuTimes> gpuTimes(int sets) {
+    return Optional.empty();
   }
 
   @Override

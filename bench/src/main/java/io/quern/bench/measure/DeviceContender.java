@@ -1,12 +1,15 @@
 package io.quern.bench.measure;
 
+import io.quern.Backend;
 import io.quern.CpuDevice;
 import io.quern.CudaDevice;
 import io.quern.Device;
 import io.quern.Event;
+import io.quern.timing.GpuTimer;
 import java.lang.foreign.MemorySegment;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.function.IntConsumer;
 
@@ -86,6 +89,19 @@ final class DeviceContender implements Contender {
     placement.stream().record(end);
     end.synchronize();
     return end.millisSince(start) * 1e-3;
+  }
+
+  /** On a GPU, its times one by one. */
+  @Override
+  public Optional<GpuTimes> gpuTimes(int sets) {
+    if (device.backend() != Backend.CUDA) {
+      return Optional.empty();
+    }
+    try (GpuTimer timer = new GpuTimer(placement.stream())) {
+      GpuTimer.Launch launch = (stream, number) -> run(number % sets);
+      return Optional.of(
+          new GpuTimes(timer.time(launch), timer.time(GpuTimer.Settings.coldCache(), launch)));
+    }
   }
 
   @Override

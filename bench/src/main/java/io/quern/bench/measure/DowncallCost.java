@@ -4,6 +4,7 @@ import io.quern.bindings.cudart.CudaRuntime;
 import io.quern.bindings.quern.QuernAbi;
 import io.quern.internal.load.LibraryLoader;
 import io.quern.internal.load.LoadResult;
+import io.quern.timing.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;

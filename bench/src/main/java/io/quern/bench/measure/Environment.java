@@ -1,5 +1,7 @@
 package io.quern.bench.measure;
 
+import io.quern.Availability.Available;
+import io.quern.Backend;
 import io.quern.Backends;
 import java.io.IOException;
 import java.io.InputStream;
@@ -15,6 +17,9 @@ import java.util.stream.Stream;
 /** Where a measurement was made: what a reader must know to compare it with another. */
 final class Environment {
   private static final Path CPU_INFO = Path.of("/proc/cpuinfo");
+
+  /** What the probe says after the name of a GPU, which alone is what other programs call it. */
+  private static final String GPU_DETAILS = ", compute capability .*";
 
   private Environment() {}
 
@@ -32,6 +37,9 @@ final class Environment {
     Map<String, String> malloc = new TreeMap<>(System.getenv()); // slows peers down that allocate
     malloc.keySet().removeIf(name -> !name.startsWith("MALLOC_"));
     environment.put("malloc", malloc);
+    if (Backends.probe().of(Backend.CUDA) instanceof Available cuda) {
+      environment.put("gpu", cuda.detail().replaceFirst(GPU_DETAILS, ""));
+    }
     environment.put("backends", Backends.probe().lines());
     return environment;
   }

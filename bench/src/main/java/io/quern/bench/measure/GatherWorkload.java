@@ -66,8 +66,10 @@ public final class GatherWorkload {
     workload
         .knowingFew()
         .loop("java-segment", this::segmentLoop)
-        .loop("java-array", this::arrayLoop)
         .runs(place -> onDevice(place, rows));
+    if (table.byteSize() <= PlainJava.MOST_ARRAY_BYTES) {
+      workload.loop("java-array", this::arrayLoop);
+    }
     if (dtype == DType.F32) { // libtorch gives the table's type
       workload.peer(Peer.torch("index_select", "table", "ids", "out"));
       workload.peer(Peer.onnx("Gather", "table", "ids", "out"));

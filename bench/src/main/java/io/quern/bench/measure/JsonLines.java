@@ -2,33 +2,45 @@ package io.quern.bench.measure;
 
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonGenerator;
-import com.fasterxml.jackson.core.util.MinimalPrettyPrinter;
+import java.io.ByteArrayOutputStream;
 import java.io.Closeable;
 import java.io.IOException;
-import java.io.Writer;
+import java.io.OutputStream;
 import java.util.Map;
 
-/** Writes one JSON object per line. */
+/**
+ * Writes one JSON object per line, each in one piece, so that an interrupted run leaves whole
+ * lines. Thread-safe: the last line of an interrupted run comes from another thread.
+ */
 final class JsonLines implements Closeable {
-  private final JsonGenerator json;
+  private static final JsonFactory FACTORY = new JsonFactory();
 
-  JsonLines(Writer writer) throws IOException {
-    json = new JsonFactory().createGenerator(writer);
-    json.setPrettyPrinter(new MinimalPrettyPrinter(""));
+  private final OutputStream out;
+  private boolean closed;
+
+  /** Writes to {@code out}, which should not buffer, and closes it in the end. */
+  JsonLines(OutputStream out) {
+    this.out = out;
   }
 
   /**
-   * Writes a line and hands it to the writer at once, so that an interrupted run keeps its lines.
+   * Writes a line, or nothing after {@link #close()}.
    *
    * @param object strings, numbers, booleans, nulls, and maps and lists of them
    */
-  void write(Map<String, ?> object) throws IOException {
-    value(object);
-    json.writeRaw('\n');
-    json.flush();
+  synchronized void write(Map<String, ?> object) throws IOException {
+    if (closed) {
+      return;
+    }
+    ByteArrayOutputStream line = new ByteArrayOutputStream();
+    try (JsonGenerator json = FACTORY.createGenerator(line)) {
+      value(json, object);
+      json.writeRaw('\n');
+    }
+    out.write(line.toByteArray());
   }
 
-  private void value(Object value) throws IOException {
+  private static void value(JsonGenerator json, Object value) throws IOException {
     switch (value) {
       case null -> json.writeNull();
       case String text -> json.writeString(text);
@@ -40,14 +52,14 @@ final class JsonLines implements Closeable {
         json.writeStartObject();
         for (Map.Entry<?, ?> entry : map.entrySet()) {
           json.writeFieldName((String) entry.getKey());
-          value(entry.getValue());
+          value(json, entry.getValue());
         }
         json.writeEndObject();
       }
       case Iterable<?> list -> {
         json.writeStartArray();
         for (Object element : list) {
-          value(element);
+          value(json, element);
         }
         json.writeEndArray();
       }
@@ -56,7 +68,8 @@ final class JsonLines implements Closeable {
   }
 
   @Override
-  public void close() throws IOException {
-    json.close();
+  public synchronized void close() throws IOException {
+    closed = true;
+    out.close();
   }
 }

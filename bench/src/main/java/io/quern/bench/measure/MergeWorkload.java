@@ -30,7 +30,7 @@ final class MergeWorkload {
         tome("vit-b-b64", 64, 197, 64, 768, 16),
         tome("vit-l-336-b8", 8, 577, 64, 1024, 23),
         grid("64x64x320-b2", 2, 64, 320).quickly(true),
-        grid("96x96x320-b1", 1, 96, 320),
+        grid("96x96x320-b2", 2, 96, 320),
         diffRate("vit-b-layer2-b8", 8, 197, 768, 12, 192, 178).quickly(true));
   }
 

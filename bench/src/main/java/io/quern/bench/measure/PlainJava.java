@@ -12,6 +12,9 @@ final class PlainJava {
   private static final ValueLayout.OfFloat F32 = ValueLayout.JAVA_FLOAT;
   private static final ValueLayout.OfShort HALF = ValueLayout.JAVA_SHORT;
 
+  /** Tables larger than this are not copied into the heap for a loop over arrays. */
+  static final long MOST_ARRAY_BYTES = 2L << 30;
+
   private PlainJava() {}
 
   static void gatherF32(MemorySegment table, long dim, int[] ids, MemorySegment out) {

@@ -1,5 +1,6 @@
 package io.quern.bench.measure;
 
+import io.quern.timing.Statistics;
 import java.io.PrintStream;
 import java.util.ArrayList;
 import java.util.List;

@@ -7,6 +7,7 @@ import io.quern.DType;
 import io.quern.Event;
 import io.quern.Shape;
 import io.quern.Stream;
+import io.quern.timing.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;

@@ -4,6 +4,7 @@ import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /**
  * A shape out of the operators' case tables that is timed, by the command line and by JMH.
@@ -11,7 +12,7 @@ import java.util.function.Function;
  * @param id names it in reports: the operator and the case's own id
  * @param operator its file stem
  * @param ids how the ids are distributed, null where there are none
- * @param quick whether it is one of the few, of every kind, that {@code --quick} runs
+ * @param quick whether it is one of the few, of every kind, that {@link Preset#QUICK} runs
  * @param workload makes it, with operands in the given memory
  */
 public record TimedCase(
@@ -34,7 +35,7 @@ public record TimedCase(
     return new TimedCase(id, operator, distribution, quick, workload);
   }
 
-  /** Run by {@code --quick}, or not. */
+  /** Run by {@link Preset#QUICK}, or not. */
   TimedCase quickly(boolean yes) {
     return new TimedCase(id, operator, ids, yes, workload);
   }
@@ -61,7 +62,7 @@ public record TimedCase(
    * @throws IllegalArgumentException if there is none
    */
   public static TimedCase named(String id) {
-    return all().stream()
+    return Stream.concat(all().stream(), PublishedGrids.cases())
         .filter(timed -> timed.id.equals(id))
         .findFirst()
         .orElseThrow(() -> new IllegalArgumentException("no case is called " + id));

@@ -1,9 +1,14 @@
 package io.quern.bench.onnx;
 
 import java.lang.foreign.MemorySegment;
+import java.util.ArrayDeque;
+import java.util.Deque;
+import java.util.HashMap;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.Set;
 import java.util.function.Predicate;
 
 /**
@@ -158,11 +163,60 @@ public final class OnnxModel {
             .copy(initializerField(gather.table()))
             .copy(only(graph, f -> isNamed(f, GRAPH_INPUT, VALUE_INFO_NAME, gather.ids()), "input"))
             .message(GRAPH_OUTPUT, output);
+    return ofThisVersion(part);
+  }
+
+  /**
+   * A model that is a part of this one: the nodes that the wanted tensors need if others are given.
+   *
+   * @param given names of tensors of floats that become inputs, where they are not inputs already
+   * @param wanted names of tensors of floats
+   */
+  public byte[] part(List<String> given, List<String> wanted) {
+    Map<String, WireField> makers = new HashMap<>();
+    for (WireField field : graph) {
+      if (field.number() == GRAPH_NODE) {
+        names(WireField.of(field.payload()), NODE_OUTPUT).forEach(name -> makers.put(name, field));
+      }
+    }
+    Set<String> needed = new HashSet<>();
+    Deque<String> open = new ArrayDeque<>(wanted);
+    while (!open.isEmpty()) {
+      String name = open.pop();
+      if (needed.add(name) && !given.contains(name) && makers.containsKey(name)) {
+        open.addAll(names(WireField.of(makers.get(name).payload()), NODE_INPUT));
+      }
+    }
+    WireMessage part = new WireMessage().text(GRAPH_NAME, "part");
+    for (WireField field : graph) {
+      List<WireField> message =
+          field.type() == WireField.LENGTH && field.number() != GRAPH_NAME
+              ? WireField.of(field.payload())
+              : List.of();
+      boolean copied =
+          switch (field.number()) {
+            case GRAPH_NODE ->
+                names(message, NODE_OUTPUT).stream()
+                    .anyMatch(name -> needed.contains(name) && !given.contains(name));
+            case GRAPH_INITIALIZER -> needed.containsAll(names(message, TENSOR_NAME));
+            case GRAPH_INPUT -> needed.containsAll(names(message, VALUE_INFO_NAME));
+            default -> false;
+          };
+      if (copied) {
+        part.copy(field);
+      }
+    }
+    given.forEach(name -> part.message(GRAPH_INPUT, valueInfo(name, FLOAT)));
+    wanted.forEach(name -> part.message(GRAPH_OUTPUT, valueInfo(name, FLOAT)));
+    return ofThisVersion(part);
+  }
+
+  private byte[] ofThisVersion(WireMessage graph) {
     WireMessage extracted = new WireMessage();
     model.stream()
         .filter(f -> f.number() == MODEL_IR_VERSION || f.number() == MODEL_OPSET_IMPORT)
         .forEach(extracted::copy);
-    return extracted.message(MODEL_GRAPH, part).toByteArray();
+    return extracted.message(MODEL_GRAPH, graph).toByteArray();
   }
 
   private WireField initializerField(String name) {

@@ -4,6 +4,7 @@ import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Shape;
 import io.quern.op.Combine;
+import io.quern.op.SourceMap;
 import io.quern.op.TokenMatch;
 import io.quern.op.TokenMerge;
 import io.quern.op.TokenUnmerge;
@@ -137,18 +138,12 @@ final class MergeGolden {
 
   /** The published 0/1 matrix [batch, merged, tokens]: which row each token went into. */
   GoldenTensor source() {
-    float[] source = new float[batch * merged * tokens];
-    for (int b = 0; b < batch; b++) {
-      for (int n = 0; n < tokens; n++) {
-        if (slots[b * tokens + n] >= 0) {
-          source[(int) (b * merged + slots[b * tokens + n]) * tokens + n] = 1;
-        }
-      }
-    }
-    byte[] bytes = new byte[source.length * Float.BYTES];
-    MemorySegment.ofArray(bytes).copyFrom(MemorySegment.ofArray(source));
-    return new GoldenTensor(
-        DType.F32, Shape.of(batch, merged, tokens), MemorySegment.ofArray(bytes));
+    SourceMap.Spec map = SourceMap.Spec.of(tokens, tokens, merged);
+    Buffer matrix = operands.output(map.matrix(), map.matrixShape(batch));
+    Buffer groups = operands.output(DType.I32, map.groupsShape(batch));
+    SourceMap.plan(operands.device(), map)
+        .run(operands.stream(), new SourceMap.Operands(slot, null, groups, matrix));
+    return operands.result(matrix);
   }
 
   /**

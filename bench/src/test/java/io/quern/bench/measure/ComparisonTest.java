@@ -18,6 +18,7 @@ import io.quern.op.IndexDistribution;
 import io.quern.op.IndexPolicy;
 import io.quern.op.Trait;
 import io.quern.op.ValueSet;
+import io.quern.timing.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.SegmentAllocator;
@@ -156,7 +157,7 @@ class ComparisonTest {
             });
     Comparison.Result result =
         new Comparison(workload, List.of(segmentLoop(workload), slow), threads)
-            .measure(new Comparison.StopRule(6, 0));
+            .measure(new Comparison.StopRule(6, 0, 1.5));
     List<Timing> timings = result.timings();
     assertAll(
         () -> assertEquals(6, timings.get(0).micros().size()),
@@ -178,5 +179,14 @@ class ComparisonTest {
         all.stream().map(TimedCase::operator).distinct().toList(),
         all.stream().filter(TimedCase::quick).map(TimedCase::operator).distinct().toList());
     assertEquals(all.size(), all.stream().map(TimedCase::id).distinct().count());
+  }
+
+  @Test
+  void ratiosArePairedNotDividedMedians() {
+    // Both drift by a factor of ten; within each pair one is twice as fast.
+    Timing slow = new Timing("slow", true, List.of(2.0, 20.0, 4.0, 40.0), List.of(), 1, 0);
+    Timing fast = new Timing("fast", true, List.of(1.0, 10.0, 2.0, 20.0), List.of(), 1, 0);
+    assertEquals(new Statistics.Interval(2, 2, 2), fast.timesFasterThan(slow));
+    assertEquals(0.5, slow.timesFasterThan(fast).median());
   }
 }

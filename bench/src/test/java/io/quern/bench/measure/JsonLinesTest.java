@@ -6,8 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonToken;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
-import java.io.StringWriter;
+import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -15,7 +16,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 
 class JsonLinesTest {
-  private final StringWriter text = new StringWriter();
+  private final ByteArrayOutputStream bytes = new ByteArrayOutputStream();
 
   /** Reads one value the way any JSON reader would. */
   private static Object read(JsonParser parser) throws IOException {
@@ -46,7 +47,7 @@ class JsonLinesTest {
 
   private List<Object> lines() throws IOException {
     List<Object> values = new ArrayList<>();
-    for (String line : text.toString().lines().toList()) {
+    for (String line : bytes.toString(StandardCharsets.UTF_8).lines().toList()) {
       try (JsonParser parser = new JsonFactory().createParser(line)) {
         parser.nextToken();
         values.add(read(parser));
@@ -67,7 +68,7 @@ class JsonLinesTest {
     first.put("nothing", null);
     first.put("list", List.of(1, "two", List.of()));
     first.put("map", Map.of("deep", Map.of("er", 3.5)));
-    try (JsonLines json = new JsonLines(text)) {
+    try (JsonLines json = new JsonLines(bytes)) {
       json.write(first);
       json.write(Map.of("second", true));
     }
@@ -76,7 +77,7 @@ class JsonLinesTest {
 
   @Test
   void notANumberDoesNotBreakTheLine() throws IOException {
-    try (JsonLines json = new JsonLines(text)) {
+    try (JsonLines json = new JsonLines(bytes)) {
       json.write(Map.of("ratio", Double.NaN));
     }
     assertEquals(List.of(Map.of("ratio", "NaN")), lines());
@@ -84,7 +85,7 @@ class JsonLinesTest {
 
   @Test
   void whatJsonLacksIsRefused() throws IOException {
-    try (JsonLines json = new JsonLines(text)) {
+    try (JsonLines json = new JsonLines(bytes)) {
       assertThrows(IllegalArgumentException.class, () -> json.write(Map.of("x", new Object())));
     }
   }

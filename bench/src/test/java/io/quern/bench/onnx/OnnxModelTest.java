@@ -1,5 +1,6 @@
 package io.quern.bench.onnx;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -70,6 +71,25 @@ class OnnxModelTest {
     assertEquals(6f, weight.data().getAtIndex(LITTLE_ENDIAN, 5));
     long offset = weight.data().address() - file.address();
     assertEquals(MODEL.replace(" ", "").indexOf("0000803f") / 2, offset);
+  }
+
+  @Test
+  void cutsAPartOut() {
+    OnnxModel model = OnnxModel.read(bytes(MODEL));
+    String versions = "08 06 42 02 10 0b ";
+    String name = field(2, "70 61 72 74");
+    String given = field(11, RESULT.replace("73", "72"));
+    assertArrayEquals(
+        array(versions + field(7, name + field(1, RELU) + given + field(12, RESULT))),
+        model.part(List.of("r"), List.of("s")));
+    String whole = field(1, GATHER) + field(1, RELU) + field(5, WEIGHT) + field(11, IDS);
+    assertArrayEquals(
+        array(versions + field(7, name + whole + field(12, RESULT))),
+        model.part(List.of(), List.of("s")));
+  }
+
+  private static byte[] array(String hex) {
+    return bytes(hex).toArray(ValueLayout.JAVA_BYTE);
   }
 
   @Test

@@ -2038,6 +2038,197 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+
+    private static class quern_partition_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_partition_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_workspace(const quern_partition_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static FunctionDescriptor quern_partition_workspace$descriptor() {
+        return quern_partition_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_workspace(const quern_partition_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MethodHandle quern_partition_workspace$handle() {
+        return quern_partition_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_workspace(const quern_partition_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static MemorySegment quern_partition_workspace$address() {
+        return quern_partition_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_partition_workspace(const quern_partition_desc *desc, int64_t *bytes)
+     * }
+     */
+    public static int quern_partition_workspace(MemorySegment desc, MemorySegment bytes) {
+        var mh$ = quern_partition_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_partition_workspace", desc, bytes);
+            }
+            return (int)mh$.invokeExact(desc, bytes);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_partition_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_partition_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_prepare(const quern_partition_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_partition_prepare$descriptor() {
+        return quern_partition_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_prepare(const quern_partition_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_partition_prepare$handle() {
+        return quern_partition_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_partition_prepare(const quern_partition_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_partition_prepare$address() {
+        return quern_partition_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_partition_prepare(const quern_partition_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_partition_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_partition_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_partition_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_partition {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_partition");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_partition(const quern_partition_desc *desc, int32_t device, const int32_t *key, int32_t *perm, int32_t *offsets, int32_t *inverse, quern_error_record *errors, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_partition$descriptor() {
+        return quern_partition.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_partition(const quern_partition_desc *desc, int32_t device, const int32_t *key, int32_t *perm, int32_t *offsets, int32_t *inverse, quern_error_record *errors, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_partition$handle() {
+        return quern_partition.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_partition(const quern_partition_desc *desc, int32_t device, const int32_t *key, int32_t *perm, int32_t *offsets, int32_t *inverse, quern_error_record *errors, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_partition$address() {
+        return quern_partition.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_partition(const quern_partition_desc *desc, int32_t device, const int32_t *key, int32_t *perm, int32_t *offsets, int32_t *inverse, quern_error_record *errors, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_partition(MemorySegment desc, int device, MemorySegment key, MemorySegment perm, MemorySegment offsets, MemorySegment inverse, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_partition.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_partition", desc, device, key, perm, offsets, inverse, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, key, perm, offsets, inverse, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
     private static final int QUERN_MERGE_BIPARTITE = (int)0L;
     /**
      * {@snippet lang=c :
@@ -2731,6 +2922,261 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_token_unmerge", desc, device, y, slot, out, stream);
             }
             return (int)mh$.invokeExact(desc, device, y, slot, out, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_source_map_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_source_map_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map_prepare(const quern_source_map_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_source_map_prepare$descriptor() {
+        return quern_source_map_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map_prepare(const quern_source_map_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_source_map_prepare$handle() {
+        return quern_source_map_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map_prepare(const quern_source_map_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_source_map_prepare$address() {
+        return quern_source_map_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_source_map_prepare(const quern_source_map_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_source_map_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_source_map_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_source_map_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_source_map {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_source_map");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map(const quern_source_map_desc *desc, int32_t device, const int32_t *slot, const int32_t *source, int32_t *groups, void *matrix, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_source_map$descriptor() {
+        return quern_source_map.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map(const quern_source_map_desc *desc, int32_t device, const int32_t *slot, const int32_t *source, int32_t *groups, void *matrix, void *stream)
+     * }
+     */
+    public static MethodHandle quern_source_map$handle() {
+        return quern_source_map.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_source_map(const quern_source_map_desc *desc, int32_t device, const int32_t *slot, const int32_t *source, int32_t *groups, void *matrix, void *stream)
+     * }
+     */
+    public static MemorySegment quern_source_map$address() {
+        return quern_source_map.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_source_map(const quern_source_map_desc *desc, int32_t device, const int32_t *slot, const int32_t *source, int32_t *groups, void *matrix, void *stream)
+     * }
+     */
+    public static int quern_source_map(MemorySegment desc, int device, MemorySegment slot, MemorySegment source, MemorySegment groups, MemorySegment matrix, MemorySegment stream) {
+        var mh$ = quern_source_map.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_source_map", desc, device, slot, source, groups, matrix, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, slot, source, groups, matrix, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_delete_gate_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_delete_gate_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate_prepare(const quern_delete_gate_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_delete_gate_prepare$descriptor() {
+        return quern_delete_gate_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate_prepare(const quern_delete_gate_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_delete_gate_prepare$handle() {
+        return quern_delete_gate_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate_prepare(const quern_delete_gate_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_delete_gate_prepare$address() {
+        return quern_delete_gate_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate_prepare(const quern_delete_gate_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_delete_gate_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_delete_gate_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_delete_gate_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_delete_gate {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_delete_gate");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate(const quern_delete_gate_desc *desc, int32_t device, const void *x, const float *weight, const int32_t *group, float *gate, int32_t *key, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_delete_gate$descriptor() {
+        return quern_delete_gate.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate(const quern_delete_gate_desc *desc, int32_t device, const void *x, const float *weight, const int32_t *group, float *gate, int32_t *key, void *stream)
+     * }
+     */
+    public static MethodHandle quern_delete_gate$handle() {
+        return quern_delete_gate.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate(const quern_delete_gate_desc *desc, int32_t device, const void *x, const float *weight, const int32_t *group, float *gate, int32_t *key, void *stream)
+     * }
+     */
+    public static MemorySegment quern_delete_gate$address() {
+        return quern_delete_gate.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_delete_gate(const quern_delete_gate_desc *desc, int32_t device, const void *x, const float *weight, const int32_t *group, float *gate, int32_t *key, void *stream)
+     * }
+     */
+    public static int quern_delete_gate(MemorySegment desc, int device, MemorySegment x, MemorySegment weight, MemorySegment group, MemorySegment gate, MemorySegment key, MemorySegment stream) {
+        var mh$ = quern_delete_gate.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_delete_gate", desc, device, x, weight, group, gate, key, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, weight, group, gate, key, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -34,7 +34,10 @@ final class CudaKernels {
           CudaTokenMatch::prepare,
           CudaTokenMerge::prepare,
           CudaTokenUnmerge::prepare,
-          CudaTokenPrune::prepare);
+          CudaTokenPrune::prepare,
+          CudaPartition::prepare,
+          CudaSourceMap::prepare,
+          CudaDeleteGate::prepare);
 
   private CudaKernels() {}
 

@@ -1,5 +1,6 @@
 package io.quern.internal.cuda;
 
+import static io.quern.bindings.cudart.CudaRuntime.cudaDeviceGetAttribute;
 import static io.quern.bindings.cudart.CudaRuntime.cudaFree;
 import static io.quern.bindings.cudart.CudaRuntime.cudaFreeAsync;
 import static io.quern.bindings.cudart.CudaRuntime.cudaFreeHost;
@@ -109,6 +110,15 @@ final class PrimaryContext {
       cudaGetLastError(); // or somebody else would take it for the error of a later call
     }
     return status;
+  }
+
+  /** A {@code cudaDeviceAttr} of the device. */
+  int attribute(int name) {
+    try (Arena arena = Arena.ofConfined()) {
+      MemorySegment out = arena.allocate(ValueLayout.JAVA_INT);
+      call("cudaDeviceGetAttribute", () -> cudaDeviceGetAttribute(out, name, ordinal));
+      return out.get(ValueLayout.JAVA_INT, 0);
+    }
   }
 
   /** The same for a call that writes an address or a handle. */

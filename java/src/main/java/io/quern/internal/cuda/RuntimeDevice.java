@@ -1,10 +1,15 @@
 package io.quern.internal.cuda;
 
+import static io.quern.bindings.cudart.CudaRuntime.cudaDevAttrL2CacheSize;
+import static io.quern.bindings.cudart.CudaRuntime.cudaDevAttrPciBusId;
+import static io.quern.bindings.cudart.CudaRuntime.cudaDevAttrPciDeviceId;
+import static io.quern.bindings.cudart.CudaRuntime.cudaDevAttrPciDomainId;
 import static io.quern.bindings.cudart.CudaRuntime.cudaEventCreateWithFlags;
 import static io.quern.bindings.cudart.CudaRuntime.cudaEventDefault;
 
 import io.quern.Backend;
 import io.quern.CudaDevice;
+import io.quern.CudaException;
 import io.quern.DType;
 import io.quern.DeviceBuffer;
 import io.quern.PinnedBuffer;
@@ -12,6 +17,7 @@ import io.quern.Shape;
 import io.quern.internal.device.Resources;
 import io.quern.internal.kernel.KernelProvider;
 import io.quern.internal.kernel.KernelSet;
+import io.quern.timing.GpuState;
 import java.util.Set;
 import java.util.concurrent.ConcurrentHashMap;
 
@@ -49,6 +55,28 @@ public final class RuntimeDevice implements CudaDevice, KernelProvider {
   @Override
   public int ordinal() {
     return context.ordinal();
+  }
+
+  /** Bytes of the L2 cache. */
+  public long l2Bytes() {
+    return context.attribute(cudaDevAttrL2CacheSize());
+  }
+
+  /** See {@link GpuState#of}. */
+  public GpuState state() {
+    if (backend != Backend.CUDA) {
+      return new GpuState.Unknown("the emulation has no clocks");
+    }
+    try {
+      return Nvml.state(
+          "%08x:%02x:%02x.0"
+              .formatted(
+                  context.attribute(cudaDevAttrPciDomainId()),
+                  context.attribute(cudaDevAttrPciBusId()),
+                  context.attribute(cudaDevAttrPciDeviceId())));
+    } catch (CudaException e) {
+      return new GpuState.Unknown(e.getMessage());
+    }
   }
 
   @Override

@@ -108,7 +108,7 @@ public final class RuntimeStream extends QueueStream {
   }
 
   /** The {@code cudaStream_t}. */
-  long handle() {
+  public long handle() {
     return handle.address();
   }
 

@@ -31,6 +31,9 @@ package io.quern.internal.kernel;
  * @param tokenMerge kernels of {@code TokenMerge}
  * @param tokenUnmerge kernels of {@code TokenUnmerge}
  * @param tokenPrune kernels of {@code TokenPrune}
+ * @param partition kernels of {@code Partition}
+ * @param sourceMap kernels of {@code SourceMap}
+ * @param deleteGate kernels of {@code DeleteGate}
  */
 public record KernelSet(
     EmbeddingGatherKernel.Factory embeddingGather,
@@ -60,4 +63,7 @@ public record KernelSet(
     TokenMatchKernel.Factory tokenMatch,
     TokenMergeKernel.Factory tokenMerge,
     TokenUnmergeKernel.Factory tokenUnmerge,
-    TokenPruneKernel.Factory tokenPrune) {}
+    TokenPruneKernel.Factory tokenPrune,
+    PartitionKernel.Factory partition,
+    SourceMapKernel.Factory sourceMap,
+    DeleteGateKernel.Factory deleteGate) {}

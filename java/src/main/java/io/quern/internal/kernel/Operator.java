@@ -29,7 +29,10 @@ public enum Operator {
   TOKEN_MATCH("TokenMatch"),
   TOKEN_MERGE("TokenMerge"),
   TOKEN_UNMERGE("TokenUnmerge"),
-  TOKEN_PRUNE("TokenPrune");
+  TOKEN_PRUNE("TokenPrune"),
+  PARTITION("Partition"),
+  SOURCE_MAP("SourceMap"),
+  DELETE_GATE("DeleteGate");
 
   private final String className;
 

@@ -2,7 +2,9 @@ package io.quern.internal.scalar;
 
 import io.quern.internal.cpu.CoinTask;
 import io.quern.internal.cpu.HostAdjacencyFill;
+import io.quern.internal.cpu.HostPartition;
 import io.quern.internal.cpu.HostPonetSegments;
+import io.quern.internal.cpu.HostSourceMap;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
 
@@ -40,6 +42,9 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTokenMatch(spec),
         (device, spec) -> new ScalarTokenMerge(spec),
         (device, spec) -> new ScalarTokenUnmerge(spec),
-        (device, spec) -> new ScalarTokenPrune(spec));
+        (device, spec) -> new ScalarTokenPrune(spec),
+        (device, spec) -> new HostPartition(spec),
+        (device, spec) -> new HostSourceMap(spec),
+        (device, spec) -> new ScalarDeleteGate(spec));
   }
 }

@@ -1,4 +1,4 @@
-package io.quern.bench.measure;
+package io.quern.timing;
 
 import java.util.Arrays;
 import java.util.SplittableRandom;

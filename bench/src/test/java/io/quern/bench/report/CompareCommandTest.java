@@ -1,0 +1,174 @@
+package io.quern.bench.report;
+
+import static org.junit.jupiter.api.Assertions.assertAll;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import io.quern.bench.BadArgumentsException;
+import io.quern.bench.Outcome;
+import io.quern.bench.report.Change.Verdict;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.SplittableRandom;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+
+class CompareCommandTest {
+  private static final double MARGIN = 0.1;
+
+  private static final int CASES = 400;
+
+  @TempDir private Path folder;
+
+  private final SplittableRandom random = new SplittableRandom(1);
+
+  /** Times that differ from run to run of one binary, beyond what a yardstick takes away. */
+  private double[] runs(int count, double micros, double noise) {
+    double[] runs = new double[count];
+    Arrays.setAll(runs, i -> micros * Math.exp(noise * random.nextGaussian()));
+    return runs;
+  }
+
+  private int count(Verdict verdict, int runs, double noise, double slowdown) {
+    int count = 0;
+    for (int i = 0; i < CASES; i++) {
+      Change change = Change.between(runs(runs, 10, noise), runs(runs, 10 * slowdown, noise), 0.01);
+      count += change.verdict(MARGIN) == verdict ? 1 : 0;
+    }
+    return count;
+  }
+
+  @ParameterizedTest
+  @CsvSource({"1, 0.015", "2, 0.015", "3, 0.02", "4, 0.02", "5, 0.03", "8, 0.03", "20, 0.05"})
+  void noiseIsTheSame(int runs, double noise) {
+    int same = count(Verdict.SAME, runs, noise, 1);
+    assertTrue(same >= 0.95 * CASES, same + " of " + CASES);
+  }
+
+  @ParameterizedTest
+  @CsvSource({"4, 0.015", "5, 0.02", "8, 0.03", "20, 0.05"})
+  void aSlowdownOfTenPercentIsFound(int runs, double noise) {
+    int slower = count(Verdict.SLOWER, runs, noise, 1.1);
+    int same = count(Verdict.SAME, runs, noise, 1.1);
+    assertAll(
+        () -> assertTrue(slower >= 0.95 * CASES, slower + " of " + CASES),
+        () -> assertTrue(same <= 0.02 * CASES, same + " of " + CASES));
+  }
+
+  @Test
+  void theIntervalHoldsTheTruthInNineteenOfTwenty() {
+    int holds = 0;
+    for (int i = 0; i < CASES; i++) {
+      Change change = Change.between(runs(5, 10, 0.03), runs(5, 13, 0.03), 0);
+      holds += change.low() <= 1.3 && 1.3 <= change.high() ? 1 : 0;
+    }
+    assertTrue(holds >= 0.93 * CASES, holds + " of " + CASES);
+  }
+
+  @Test
+  void boundsAreThoseOfTheTables() {
+    // Critical values of U at 5 %, two-sided: none for 3 and 3, 0 for 4 and 4, 2 for 5 and 5.
+    double[] three = {1, 1, 1};
+    double[] four = {1, 1, 1, 1};
+    assertAll(
+        () -> assertEquals(false, Change.enough(3, 3)),
+        () -> assertEquals(true, Change.enough(4, 4)),
+        () -> assertTrue(Change.between(three, three, 0).high() > 1.04),
+        () -> assertEquals(1, Change.between(four, four, 0).high()),
+        () ->
+            assertEquals(
+                1.3,
+                Change.between(
+                        new double[] {1, 1, 1, 1, 1}, new double[] {1, 1.1, 1.2, 1.3, 1.4}, 0)
+                    .high(),
+                1e-9 + 0.1));
+  }
+
+  private Path file(String name, double codeFactor, double machineFactor) throws Exception {
+    Written written = new Written();
+    for (int run = 0; run < 6; run++) {
+      for (int i = 0; i < 3; i++) {
+        double weather = machineFactor * Math.exp(0.2 * random.nextGaussian());
+        double noise = Math.exp(0.01 * random.nextGaussian());
+        double factor = i == 1 ? codeFactor : 1;
+        written.figure(name + run, "op/case" + i, 10 * factor * weather * noise, 30 * weather);
+      }
+    }
+    return written.in(folder, name);
+  }
+
+  @Test
+  void aSeededSlowdownIsFoundAndIsTheExitCode() throws Exception {
+    Written.Ended ended =
+        Written.run(new CompareCommand(), file("before", 1, 1), file("after", 1.1, 1));
+    assertAll(
+        () -> assertEquals(Outcome.FAILED, ended.outcome()),
+        () -> assertTrue(ended.out().contains("2 SAME, 0 FASTER, 1 SLOWER"), ended.out()),
+        () ->
+            assertTrue(
+                ended.out().lines().anyMatch(l -> l.startsWith("SLOWER") && l.contains("op/case1")),
+                ended.out()));
+  }
+
+  @Test
+  void aSlowerHourOfTheMachineIsNoChange() throws Exception {
+    Written.Ended ended =
+        Written.run(new CompareCommand(), file("before", 1, 1), file("after", 1, 1.4));
+    assertAll(
+        () -> assertEquals(Outcome.OK, ended.outcome()),
+        () -> assertTrue(ended.out().contains("3 SAME, 0 FASTER, 0 SLOWER"), ended.out()));
+  }
+
+  @Test
+  void fasterIsNoFailure() throws Exception {
+    Written.Ended ended =
+        Written.run(new CompareCommand(), file("before", 1, 1), file("after", 0.8, 1));
+    assertAll(
+        () -> assertEquals(Outcome.OK, ended.outcome()),
+        () -> assertTrue(ended.out().contains("1 FASTER"), ended.out()));
+  }
+
+  @Test
+  void whatIsRefusedNowIsARegression() throws Exception {
+    Path before = file("before", 1, 1);
+    Path after =
+        new Written()
+            .figure("r", "op/case0", 10, 30)
+            .line(
+                "{\"schema\":\"quern-bench/1\",\"run\":\"r\",\"id\":\"op/case1\","
+                    + "\"verified\":false,\"difference\":\"simd gives 3\"}")
+            .in(folder, "after");
+    Written.Ended ended = Written.run(new CompareCommand(), before, after);
+    assertAll(
+        () -> assertEquals(Outcome.FAILED, ended.outcome()),
+        () -> assertTrue(ended.out().contains("REFUSED   op/case1: simd gives 3"), ended.out()),
+        () -> assertTrue(ended.out().contains("MISSING   op/case2 by simd"), ended.out()));
+  }
+
+  @Test
+  void filesWithNothingInCommonAreAnError() throws Exception {
+    Path before = file("before", 1, 1);
+    Path after = new Written().figure("r", "op/other", 10, 30).in(folder, "after");
+    assertThrows(
+        BadArgumentsException.class, () -> Written.run(new CompareCommand(), before, after));
+  }
+
+  @Test
+  void unstableRunsAreLeftOut() throws Exception {
+    Written after = new Written();
+    for (int run = 0; run < 5; run++) {
+      after.figure("run" + run, "op/case0", run == 4 ? 30 : 10, 30);
+    }
+    after.line(
+        "{\"schema\":\"quern-bench-run/1\",\"run\":\"run4\",\"unstable\":true,"
+            + "\"rooflines_first\":{},\"rooflines_last\":{}}");
+    Written.Ended ended =
+        Written.run(new CompareCommand(), file("before", 1, 1), after.in(folder, "after"));
+    assertAll(
+        () -> assertTrue(ended.out().contains("after: 1 of 5 runs left out"), ended.out()),
+        () -> assertTrue(ended.out().contains("1 SAME, 0 FASTER, 0 SLOWER"), ended.out()));
+  }
+}
