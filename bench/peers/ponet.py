@@ -58,3 +58,50 @@ def ponet_tuned(
     wide[:, 0] += best[:, 0]
     wide[:, -1] += best[:, -1]
     return out
+
+
+def _projected(x: Tensor, weight: Tensor, bias: Tensor, layer: int) -> Tensor:
+    columns = x.size(1)
+    rows = weight.narrow(0, layer * columns, columns)
+    return torch.addmm(bias.narrow(0, layer * columns, columns), x, rows.t())
+
+
+def mixer_literal(
+    x: Tensor, weight: Tensor, bias: Tensor, ids: Tensor, batch: int, heads: int
+) -> Tensor:
+    """All five projections, as published, then the literal pooling."""
+    q = _projected(x, weight, bias, 0)
+    k = _projected(x, weight, bias, 1)
+    o = _projected(x, weight, bias, 2)
+    local = _projected(x, weight, bias, 3)
+    segment = _projected(x, weight, bias, 4)
+    return ponet_literal(q, k, o, local, segment, ids, batch, heads)
+
+
+def mixer_tuned(
+    x: Tensor, weight: Tensor, bias: Tensor, lengths: Tensor, batch: int, heads: int
+) -> Tensor:
+    """All five projections, then the tuned pooling."""
+    q = _projected(x, weight, bias, 0)
+    k = _projected(x, weight, bias, 1)
+    o = _projected(x, weight, bias, 2)
+    local = _projected(x, weight, bias, 3)
+    segment = _projected(x, weight, bias, 4)
+    return ponet_tuned(q, k, o, local, segment, lengths, batch, heads)
+
+
+def softmax_attention(q: Tensor, k: Tensor, v: Tensor, batch: int, heads: int) -> Tensor:
+    """What PoNet replaces, 256 queries of all heads at a time, so that the matrix of scores stays in the cache."""
+    columns = q.size(1)
+    length = q.size(0) // batch
+    dim = columns // heads
+    qh = q.view(batch, length, heads, dim).permute(0, 2, 1, 3).reshape(batch * heads, length, dim)
+    kh = k.view(batch, length, heads, dim).permute(0, 2, 3, 1).reshape(batch * heads, dim, length)
+    vh = v.view(batch, length, heads, dim).permute(0, 2, 1, 3).reshape(batch * heads, length, dim)
+    out = torch.empty_like(qh)
+    block = 256
+    for first in range(0, length, block):
+        n = min(block, length - first)
+        scores = torch.bmm(qh.narrow(1, first, n), kh).mul_(1.0 / math.sqrt(dim))
+        out.narrow(1, first, n).copy_(torch.bmm(torch.softmax(scores, dim=-1), vh))
+    return out.view(batch, heads, length, dim).permute(0, 2, 1, 3).reshape(batch * length, columns)

@@ -229,6 +229,154 @@ void test_ponet_pooling(int64_t tokens) {
   QUERN_EXPECT(out.guards_hold() && workspace.guards_hold(), "ponet_pooling wrote outside");
 }
 
+// A document of three chunks and its whole: the same bits. Ids descend, so that runs of one segment are
+// apart.
+void test_ponet_chunks() {
+  constexpr int64_t kDim = 16;
+  constexpr int64_t kTokens = 150;
+  constexpr int64_t kSegments = 20;
+  constexpr int64_t kRow = kDim * sizeof(float);
+  const std::vector<float> q = values(kTokens * kDim, 7);
+  const std::vector<float> k = values(kTokens * kDim, 8);
+  const std::vector<float> o = values(kTokens * kDim, 9);
+  const std::vector<float> local = values(kTokens * kDim, 10);
+  const std::vector<float> segment = values(kTokens * kDim, 11);
+  std::vector<int32_t> ids(kTokens);
+  for (int64_t t = 0; t < kTokens; ++t) {
+    ids[t] = static_cast<int32_t>((kTokens - t) % kSegments);
+  }
+  const Operand of_q(q);
+  const Operand of_k(k);
+  const Operand of_o(o);
+  const Operand of_local(local);
+  const Operand of_segment(segment);
+  const Operand of_offsets(std::vector<int32_t>{0, kTokens});
+  const Operand of_ids(ids);
+  const Operand whole(kTokens * kRow);
+  const Operand out(kTokens * kRow);
+  const Operand state(quern_ponet_chunks_state(2, kDim / 2));
+  const Operand table(kSegments * kRow);
+  quern_ponet_pooling_desc pooling = {};
+  pooling.size = sizeof(pooling);
+  pooling.heads = 2;
+  pooling.head_dim = kDim / 2;
+  pooling.window = 5;
+  pooling.scale = 0.25f;
+  pooling.x_dtype = pooling.out_dtype = QUERN_F32;
+  pooling.offset_dtype = QUERN_I32;
+  pooling.count = kTokens;
+  pooling.sequences = 1;
+  pooling.q_stride = pooling.k_stride = pooling.o_stride = pooling.local_stride = pooling.segment_stride =
+      pooling.out_stride = kDim;
+  pooling.launch = 1;
+  const int64_t bytes = quern_ponet_pooling_workspace(1, kTokens, 2, kDim / 2);
+  const Operand workspace(bytes);
+  QUERN_EXPECT(
+      quern_ponet_pooling(&pooling, 0, of_q.data(), of_k.data(), of_o.data(), of_local.data(),
+                          of_segment.data(), of_offsets.data(), static_cast<const int32_t*>(of_ids.data()),
+                          nullptr, nullptr, whole.data(), nullptr, errors(), workspace.data(),
+                          static_cast<size_t>(bytes), stream()) == QUERN_OK,
+      "the whole");
+
+  quern_ponet_chunks_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.x_dtype = desc.out_dtype = QUERN_F32;
+  desc.heads = 2;
+  desc.head_dim = kDim / 2;
+  desc.window = 5;
+  desc.scale = 0.25f;
+  desc.segments = kSegments;
+  desc.q_stride = desc.k_stride = desc.o_stride = desc.local_stride = desc.segment_stride = desc.out_stride =
+      kDim;
+  desc.launch = 1;
+  QUERN_EXPECT(quern_ponet_chunks_prepare(&desc, 0) == QUERN_OK, "prepare");
+  float* maxima = static_cast<float*>(table.data());
+  QUERN_EXPECT(quern_ponet_chunks_start(&desc, 0, state.data(), maxima, stream()) == QUERN_OK, "start");
+  const auto at = [&](const Operand& operand, int64_t token) {
+    return static_cast<char*>(operand.data()) + token * kRow;
+  };
+  const auto ids_at = [&](int64_t token) { return static_cast<const int32_t*>(of_ids.data()) + token; };
+  const int64_t cuts[] = {0, 64, 128, kTokens};
+  for (int pass = 0; pass < 3; ++pass) {
+    for (int c = 0; c < 3; ++c) {
+      const int64_t first = cuts[c];
+      desc.position = first;
+      desc.count = cuts[c + 1] - first;
+      desc.before = pass == 2 && c > 0 ? 2 : 0;
+      desc.after = pass == 2 && c < 2 ? 2 : 0;
+      quern_status status;
+      if (pass == 0) {
+        status = quern_ponet_chunks_queries(&desc, 0, at(of_q, first), nullptr, state.data(),
+                                            workspace.data(), static_cast<size_t>(bytes), stream());
+      } else if (pass == 1) {
+        status = quern_ponet_chunks_keys(&desc, 0, at(of_k, first), at(of_segment, first), ids_at(first),
+                                         nullptr, nullptr, state.data(), maxima, workspace.data(),
+                                         static_cast<size_t>(bytes), stream());
+      } else {
+        status = quern_ponet_chunks_fuse(&desc, 0, at(of_o, first), at(of_local, first - desc.before),
+                                         ids_at(first), nullptr, nullptr, state.data(), maxima,
+                                         at(out, first), nullptr, errors(), stream());
+      }
+      QUERN_EXPECT(status == QUERN_OK, "pass %d over chunk %d is %d", pass, c, status);
+    }
+  }
+  must(cudaStreamSynchronize(stream()), "cudaStreamSynchronize");
+  QUERN_EXPECT(out.read() == whole.read(), "chunks differ from the whole");
+  QUERN_EXPECT(out.guards_hold() && state.guards_hold() && table.guards_hold() && workspace.guards_hold(),
+               "ponet_chunks wrote outside");
+  desc.position = 65;
+  QUERN_EXPECT(quern_ponet_chunks_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "a chunk between chunks");
+}
+
+// With weights of zero the projections are the biases: out = (v + s) * o + l of constants, and v = b_k.
+void test_ponet_mixer() {
+  constexpr int64_t kDim = 16;
+  constexpr int64_t kTokens = 70;
+  std::vector<float> bias(5 * kDim);
+  for (size_t i = 0; i < bias.size(); ++i) {
+    bias[i] = static_cast<float>(i % 7) - 2.0f;
+  }
+  const Operand x(values(kTokens * kDim, 12));
+  const Operand weight(std::vector<float>(5 * kDim * kDim, 0.0f));
+  const Operand of_bias(bias);
+  const Operand offsets(std::vector<int32_t>{0, kTokens});
+  const Operand ids(std::vector<int32_t>(kTokens, 3));
+  const Operand out(kTokens * kDim * sizeof(float));
+  const int64_t bytes = quern_ponet_mixer_workspace(1, kTokens, 2, kDim / 2);
+  const Operand workspace(bytes);
+  quern_ponet_mixer_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.x_dtype = desc.out_dtype = QUERN_F32;
+  desc.offset_dtype = QUERN_I32;
+  desc.heads = 2;
+  desc.head_dim = kDim / 2;
+  desc.window = 3;
+  desc.scale = 0.25f;
+  desc.count = kTokens;
+  desc.sequences = 1;
+  desc.x_stride = desc.out_stride = kDim;
+  desc.launch = 1;
+  QUERN_EXPECT(quern_ponet_mixer_prepare(&desc, 0) == QUERN_OK, "prepare");
+  const auto run = [&](int64_t workspace_bytes) {
+    return quern_ponet_mixer(&desc, 0, x.data(), static_cast<const float*>(weight.data()),
+                             static_cast<const float*>(of_bias.data()), offsets.data(),
+                             static_cast<const int32_t*>(ids.data()), nullptr, nullptr, out.data(), nullptr,
+                             errors(), workspace.data(), static_cast<size_t>(workspace_bytes), stream());
+  };
+  QUERN_EXPECT(run(bytes - 1) == QUERN_INVALID_ARGUMENT, "a short workspace");
+  QUERN_EXPECT(run(bytes) == QUERN_OK, "ponet_mixer");
+  const std::vector<float> got = floats(out);
+  for (int64_t i = 0; i < kTokens * kDim; ++i) {
+    const int64_t d = i % kDim;
+    const float lift = bias[kDim + d] + bias[4 * kDim + d];
+    const float want = std::fma(lift, bias[2 * kDim + d], bias[3 * kDim + d]);
+    QUERN_EXPECT(got[i] == want, "element %d is %g, not %g", static_cast<int>(i), got[i], want);
+  }
+  QUERN_EXPECT(out.guards_hold() && workspace.guards_hold(), "ponet_mixer wrote outside");
+  desc.heads = 200;
+  QUERN_EXPECT(quern_ponet_mixer_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "too many columns");
+}
+
 void test_refusals() {
   quern_segment_max_desc segments = segment_max_desc(4, 3, 2);
   segments.size -= 1;
@@ -277,6 +425,10 @@ int main(int count, char** arguments) {
   test_window_pool();
   test_ponet_segments();
   test_ponet_pooling(tiny ? 9 : 200);
+  if (!tiny) {
+    test_ponet_chunks();
+    test_ponet_mixer();
+  }
   std::printf("%s: %d failures\n", quern_build_info(), failures);
   return failures == 0 ? 0 : 1;
 }

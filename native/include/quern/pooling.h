@@ -173,6 +173,115 @@ QUERN_API quern_status quern_ponet_pooling(const quern_ponet_pooling_desc* desc,
                                            quern_error_record* errors, void* workspace,
                                            size_t workspace_bytes, void* stream);
 
+/*
+ * ponet_mixer: ponet_pooling of the projections x W^T + b of rows x. Of its five layers those of q and k are
+ * applied to one row a sequence and head instead of to all tokens; formulae at io.quern.op.PonetMixer.
+ *
+ *   x              x_dtype, [count, columns] with a row stride; columns = heads * head_dim
+ *   weight, bias   F32, dense, [5 * columns, columns] and [5 * columns]: q, k, o, local, segment
+ *   others         as of ponet_pooling
+ *   workspace      quern_ponet_mixer_workspace bytes, aligned to 16; what is in it does not matter
+ *
+ * Nine launches. Bad data as in ponet_pooling.
+ */
+#define QUERN_PONET_MIXER_MAX_COLUMNS 1024
+
+typedef struct quern_ponet_mixer_desc {
+  uint32_t size;
+  int32_t x_dtype;
+  int32_t out_dtype;
+  int32_t offset_dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t window; /* 1, 3, 5 or 7 */
+  int32_t flavour;
+  float scale; /* of scores */
+  int32_t reserved;
+  int64_t count;
+  int64_t sequences;
+  int64_t x_stride;
+  int64_t out_stride;
+  int64_t launch;
+} quern_ponet_mixer_desc;
+
+/* Bytes of scratch of a call; 0 if an extent is negative. */
+QUERN_API int64_t quern_ponet_mixer_workspace(int64_t sequences, int64_t count, int32_t heads,
+                                              int32_t head_dim);
+
+QUERN_API quern_status quern_ponet_mixer_prepare(const quern_ponet_mixer_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_ponet_mixer(const quern_ponet_mixer_desc* desc, int32_t device, const void* x,
+                                         const float* weight, const float* bias, const void* offsets,
+                                         const int32_t* segment_ids, const uint8_t* valid,
+                                         const uint8_t* special, void* out, float* probabilities,
+                                         quern_error_record* errors, void* workspace, size_t workspace_bytes,
+                                         void* stream);
+
+/*
+ * ponet_chunks: ponet_pooling of one sequence that passes by in chunks, three times: start, queries of all
+ * chunks in order, keys of all chunks in order, fuse of all chunks. A chunk begins at a multiple of 64
+ * tokens.
+ *
+ *   q, k, segment, o  x_dtype, [count, columns], with a row stride each; columns = heads * head_dim
+ *   local             the same, [before + count + after, columns]: windows reach into other chunks
+ *   segment_ids       I32, [count]; outside [0, segments): recorded by fuse at position + token
+ *   valid, special    one byte each, [count], of fuse [before + count + after], or null
+ *   state             quern_ponet_chunks_state bytes, aligned to 16, from pass to pass
+ *   segment_max       4 * segments * columns bytes, from pass to pass
+ *   probabilities     F32, [count, heads], or null: keys leaves scores, of which fuse makes probabilities
+ *   workspace         quern_ponet_chunks_workspace bytes, aligned to 16, of queries and of keys
+ *
+ * One launch a pass, behind a memset of a few bytes; start is two memsets.
+ */
+typedef struct quern_ponet_chunks_desc {
+  uint32_t size;
+  int32_t x_dtype;
+  int32_t out_dtype;
+  int32_t heads;
+  int32_t head_dim;
+  int32_t window; /* 1, 3, 5 or 7 */
+  int32_t flavour;
+  int32_t before;
+  int32_t after;
+  float scale; /* of scores */
+  int64_t count;
+  int64_t position;
+  int64_t segments;
+  int64_t q_stride;
+  int64_t k_stride;
+  int64_t o_stride;
+  int64_t local_stride;
+  int64_t segment_stride;
+  int64_t out_stride;
+  int64_t launch;
+} quern_ponet_chunks_desc;
+
+/* Bytes of a document's state, and of scratch of a pass; 0 if an extent is negative. */
+QUERN_API int64_t quern_ponet_chunks_state(int32_t heads, int32_t head_dim);
+
+QUERN_API int64_t quern_ponet_chunks_workspace(int64_t count, int32_t heads, int32_t head_dim);
+
+QUERN_API quern_status quern_ponet_chunks_prepare(const quern_ponet_chunks_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_ponet_chunks_start(const quern_ponet_chunks_desc* desc, int32_t device,
+                                                void* state, float* segment_max, void* stream);
+
+QUERN_API quern_status quern_ponet_chunks_queries(const quern_ponet_chunks_desc* desc, int32_t device,
+                                                  const void* q, const uint8_t* valid, void* state,
+                                                  void* workspace, size_t workspace_bytes, void* stream);
+
+QUERN_API quern_status quern_ponet_chunks_keys(const quern_ponet_chunks_desc* desc, int32_t device,
+                                               const void* k, const void* segment, const int32_t* segment_ids,
+                                               const uint8_t* valid, float* probabilities, void* state,
+                                               float* segment_max, void* workspace, size_t workspace_bytes,
+                                               void* stream);
+
+QUERN_API quern_status quern_ponet_chunks_fuse(const quern_ponet_chunks_desc* desc, int32_t device,
+                                               const void* o, const void* local, const int32_t* segment_ids,
+                                               const uint8_t* valid, const uint8_t* special, void* state,
+                                               float* segment_max, void* out, float* probabilities,
+                                               quern_error_record* errors, void* stream);
+
 #ifdef __cplusplus
 }
 #endif

@@ -2,7 +2,7 @@
 #include <algorithm>
 
 #include "core/operand_check.h"
-#include "pooling/ponet_pooling_kernel.cuh"
+#include "pooling/ponet_layout.h"
 
 namespace quern {
 namespace {
@@ -20,33 +20,6 @@ PonetKernel choose_kernel(int32_t dtype, bool packed) {
       return packed ? ponet_pooling_kernel<BF16, 8> : ponet_pooling_kernel<BF16, 1>;
   }
 }
-
-// Heads are spread evenly over the fewest slices.
-int32_t slices_of(int32_t heads, int32_t head_dim) {
-  const int32_t most = std::max(1, kPonetSliceColumns / head_dim);
-  return (heads - 1) / most + 1;
-}
-
-int64_t places_of(int64_t sequences, int64_t count) {
-  return count / kPonetChunk + sequences;
-}
-
-// Hands out pieces of the workspace, each aligned to 16 bytes; with a null base it only counts.
-class Layout {
- public:
-  explicit Layout(void* base) : base_(static_cast<char*>(base)) {}
-  template <typename T>
-  T* take(int64_t elements) {
-    T* const piece = base_ == nullptr ? nullptr : reinterpret_cast<T*>(base_ + bytes_);
-    bytes_ += (elements * static_cast<int64_t>(sizeof(T)) + 15) / 16 * 16;
-    return piece;
-  }
-  int64_t bytes() const { return bytes_; }
-
- private:
-  char* base_;
-  int64_t bytes_ = 0;
-};
 
 struct PonetScratch {
   PonetWorkspace pieces;
@@ -169,7 +142,7 @@ quern_status quern_ponet_pooling(const quern_ponet_pooling_desc* desc, int32_t d
                       rows_are_aligned(segment, desc->segment_stride * element, head_bytes, 16) &&
                       rows_are_aligned(out, desc->out_stride * out_element, desc->head_dim * out_element,
                                        std::min<int64_t>(16, packet_elements * out_element));
-  PonetArguments arguments;
+  PonetArguments arguments = {};
   arguments.sequences = {offsets, desc->sequences, desc->count, desc->offset_dtype == QUERN_I64, 0};
   arguments.workspace = scratch.pieces;
   arguments.q = static_cast<const char*>(q);
@@ -191,12 +164,7 @@ quern_status quern_ponet_pooling(const quern_ponet_pooling_desc* desc, int32_t d
   arguments.segment_stride = desc->segment_stride * element;
   arguments.out_stride = desc->out_stride * out_element;
   arguments.places = places_of(desc->sequences, desc->count);
-  arguments.columns = static_cast<int64_t>(desc->heads) * desc->head_dim;
-  arguments.heads = desc->heads;
-  arguments.head_dim = desc->head_dim;
-  arguments.slices = slices_of(desc->heads, desc->head_dim);
-  arguments.slice_heads = (desc->heads - 1) / arguments.slices + 1;
-  arguments.reach = desc->window / 2;
+  set_shape(&arguments, desc->heads, desc->head_dim, desc->window);
   arguments.flavour = desc->flavour;
   arguments.out_dtype = desc->out_dtype;
   arguments.scale = desc->scale;
@@ -205,11 +173,9 @@ quern_status quern_ponet_pooling(const quern_ponet_pooling_desc* desc, int32_t d
   if (items > INT32_MAX) {
     return QUERN_UNSUPPORTED;
   }
-  const cudaError_t cleared =
-      cudaMemsetAsync(workspace, 0, static_cast<size_t>(scratch.cleared), static_cast<cudaStream_t>(stream));
-  if (cleared != cudaSuccess) {
-    (void)cudaGetLastError();
-    return static_cast<quern_status>(cleared);
+  const quern_status cleared = clear(workspace, scratch.cleared, stream);
+  if (cleared != QUERN_OK) {
+    return cleared;
   }
   const size_t shared_bytes =
       sizeof(float) * static_cast<size_t>(arguments.slice_heads) * (desc->head_dim + kPonetChunk);

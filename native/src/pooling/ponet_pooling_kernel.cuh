@@ -42,10 +42,22 @@ struct PonetWorkspace {
   unsigned int* segment_max;  // [tokens, columns]: the keys of segment i of a sequence are at its token i
 };
 
-// Strides in bytes.
+// What is known of a document after some of its chunks; zeros at first. Null pointers where a whole is
+// pooled.
+struct PonetCarried {
+  int64_t* counts;  // valid tokens, all tokens
+  float* total;     // [columns]: sum of queries
+  float* value;     // [columns]: weighted sum of keys
+  float* max;       // [heads]
+  float* sum;       // [heads]; 0: there was no key yet
+};
+
+// Strides in bytes. Pointers to local and to flags are those of the first token of the call, before which
+// there may be more.
 struct PonetArguments {
   Sequences sequences;
   PonetWorkspace workspace;
+  PonetCarried carried;
   const char* q;
   const char* k;
   const char* o;
@@ -74,6 +86,10 @@ struct PonetArguments {
   int32_t flavour;
   int32_t out_dtype;
   float scale;
+  int64_t segments;  // of a document's table
+  int64_t position;  // of the chunk's first token in the document
+  int32_t before;    // tokens of other chunks that windows reach
+  int32_t after;
 
   __device__ bool is_valid(int64_t token) const { return valid == nullptr || __ldg(valid + token) != 0; }
   __device__ bool is_special(int64_t token) const {
@@ -162,10 +178,11 @@ inline __device__ void block_await(unsigned int* flag) {
 }
 
 // Whether a token's segment id is usable; it is in *id then.
-inline __device__ bool segment_of(const PonetArguments& arguments, const PonetItem& item, int64_t token,
-                                  int64_t* id) {
+template <bool CHUNK>
+__device__ bool segment_of(const PonetArguments& arguments, const PonetItem& item, int64_t token,
+                           int64_t* id) {
   *id = __ldg(arguments.segment_ids + token);
-  return *id >= 0 && *id < item.length;
+  return *id >= 0 && *id < (CHUNK ? arguments.segments : item.length);
 }
 
 // The sequence's valid tokens. By a whole block.
@@ -182,7 +199,7 @@ inline __device__ int64_t count_valid(const PonetArguments& arguments, const Pon
 }
 
 // The chunk's share of the mean query. It also makes the keys of the segments that begin here ready.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& item, int* shared) {
   constexpr int kRows = 8;
   const int head_packets = arguments.head_dim / N;
@@ -217,9 +234,9 @@ __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& 
     }
   }
   int64_t before = -1;
-  for (int t = 0; t < item.tokens; ++t) {
+  for (int t = 0; !CHUNK && t < item.tokens; ++t) {
     int64_t id;
-    if (segment_of(arguments, item, item.first + t, &id)) {
+    if (segment_of<CHUNK>(arguments, item, item.first + t, &id)) {
       if (id != before) {
         unsigned int* keys = workspace.segment_max + (item.begin + id) * arguments.columns + first_column;
         for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
@@ -233,14 +250,23 @@ __device__ void ponet_queries(const PonetArguments& arguments, const PonetItem& 
   if (!block_is_last(&progress->queries, item.chunks, shared)) {
     return;
   }
-  const float valid = __ll2float_rn(count_valid(arguments, item));
+  const int64_t valid = count_valid(arguments, item);
+  if (CHUNK && item.slice == 0 && threadIdx.x == 0) {
+    arguments.carried.counts[0] += valid;
+    arguments.carried.counts[1] += item.length;
+  }
   for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
     const float* share = workspace.query_sums + item.place(0) * arguments.columns + first_column + c;
-    float total = 0.0f;
+    float total = CHUNK ? arguments.carried.total[first_column + c] : 0.0f;
     for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
       total = __fadd_rn(total, __ldcg(share + chunk * arguments.columns));
     }
-    workspace.queries[item.sequence * arguments.columns + first_column + c] = __fdiv_rn(total, valid);
+    if (CHUNK) {
+      arguments.carried.total[first_column + c] = total;
+    } else {
+      workspace.queries[item.sequence * arguments.columns + first_column + c] =
+          __fdiv_rn(total, __ll2float_rn(valid));
+    }
   }
   block_announce(&progress->query_ready);
 }
@@ -288,49 +314,132 @@ inline __device__ void ponet_weights(const PonetArguments& arguments, const Pone
   }
 }
 
-// Merges the chunks' states of the softmax in ascending order, a column a thread.
-inline __device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& item) {
+// A state of the softmax, and one column of its weighted sum.
+struct PonetState {
+  float max;
+  float sum;
+  float value;
+  bool some;  // whether there was a key
+
+  __device__ void merge(float chunk_max, float chunk_sum, float chunk_value) {
+    if (!some) {
+      *this = {chunk_max, chunk_sum, chunk_value, true};
+      return;
+    }
+    const float greater = canonical_max(max, chunk_max);
+    const float merged = greater == 0.0f ? 0.0f : greater;
+    const float a = canonical_exp(__fsub_rn(max, merged));
+    const float b = canonical_exp(__fsub_rn(chunk_max, merged));
+    max = merged;
+    sum = __fmaf_rn(chunk_sum, b, __fmul_rn(sum, a));
+    value = __fmaf_rn(chunk_value, b, __fmul_rn(value, a));
+  }
+};
+
+// Merges the states of a sequence's chunks in ascending order, for a column of `stride` in a chunk's values.
+inline __device__ void merge_chunks(const PonetArguments& arguments, const PonetItem& item, int64_t head,
+                                    const float* values, int64_t stride, PonetState* state) {
   const PonetWorkspace& workspace = arguments.workspace;
   const int64_t place = item.place(0);
-  for (int c = threadIdx.x; c < item.heads * arguments.head_dim; c += kPonetThreads) {
-    const int64_t head = item.first_head + c / arguments.head_dim;
-    const int64_t column = item.first_head * arguments.head_dim + c;
-    float max = -INFINITY;
-    float sum = 0.0f;
-    float value = 0.0f;
-    bool first = true;
-    for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
-      const float chunk_max = __ldcg(workspace.maxima + (place + chunk) * arguments.heads + head);
-      if (chunk_max == -INFINITY) {
-        continue;
-      }
-      const float chunk_sum = __ldcg(workspace.sums + (place + chunk) * arguments.heads + head);
-      const float chunk_value = __ldcg(workspace.value_sums + (place + chunk) * arguments.columns + column);
-      if (first) {
-        max = chunk_max;
-        sum = chunk_sum;
-        value = chunk_value;
-        first = false;
-        continue;
-      }
-      const float greater = canonical_max(max, chunk_max);
-      const float merged = greater == 0.0f ? 0.0f : greater;
-      const float a = canonical_exp(__fsub_rn(max, merged));
-      const float b = canonical_exp(__fsub_rn(chunk_max, merged));
-      max = merged;
-      sum = __fmaf_rn(chunk_sum, b, __fmul_rn(sum, a));
-      value = __fmaf_rn(chunk_value, b, __fmul_rn(value, a));
+  for (int64_t chunk = 0; chunk < item.chunks; ++chunk) {
+    const float chunk_max = __ldcg(workspace.maxima + (place + chunk) * arguments.heads + head);
+    if (chunk_max != -INFINITY) {
+      state->merge(chunk_max, __ldcg(workspace.sums + (place + chunk) * arguments.heads + head),
+                   __ldcg(values + (place + chunk) * stride));
     }
-    workspace.values[item.sequence * arguments.columns + column] = __fdiv_rn(value, sum);
-    if (c % arguments.head_dim == 0) {
-      workspace.max[item.sequence * arguments.heads + head] = max;
-      workspace.sum[item.sequence * arguments.heads + head] = sum;
+  }
+}
+
+// Merges the chunks' states of the softmax in ascending order, a column a thread. Heads' maxima and sums are
+// written when all threads have read them.
+template <bool CHUNK>
+__device__ void ponet_merge(const PonetArguments& arguments, const PonetItem& item) {
+  const PonetWorkspace& workspace = arguments.workspace;
+  const PonetCarried& carried = arguments.carried;
+  const int columns = item.heads * arguments.head_dim;
+  for (int first = 0; first < columns; first += kPonetThreads) {
+    const int c = first + static_cast<int>(threadIdx.x);
+    const int64_t head = item.first_head + (c < columns ? c / arguments.head_dim : 0);
+    const int64_t column = item.first_head * arguments.head_dim + c;
+    PonetState state = {-INFINITY, 0.0f, 0.0f, false};
+    if (c < columns) {
+      if (CHUNK && carried.sum[head] != 0.0f) {
+        state = {carried.max[head], carried.sum[head], carried.value[column], true};
+      }
+      merge_chunks(arguments, item, head, workspace.value_sums + column, arguments.columns, &state);
+      if (CHUNK) {
+        carried.value[column] = state.value;
+      } else {
+        workspace.values[item.sequence * arguments.columns + column] = __fdiv_rn(state.value, state.sum);
+      }
+    }
+    __syncthreads();
+    // A head whose columns go on in the next round is written after its last one.
+    if (c < columns && (c + 1) % arguments.head_dim == 0) {
+      float* max = CHUNK ? carried.max : workspace.max + item.sequence * arguments.heads;
+      float* sum = CHUNK ? carried.sum : workspace.sum + item.sequence * arguments.heads;
+      max[head] = state.max;
+      sum[head] = state.sum;
+    }
+  }
+}
+
+// Takes a chunk's rows into the maxima of their segments. Runs of one segment cost one round of atomics.
+template <bool CHUNK, typename Element, int N>
+__device__ void ponet_raise(const PonetArguments& arguments, const PonetItem& item) {
+  const int head_packets = arguments.head_dim / N;
+  const int64_t first_column = item.first_head * arguments.head_dim;
+  const PonetWorkspace& workspace = arguments.workspace;
+  for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
+    const int64_t skipped = static_cast<int64_t>(packet) * N;  // columns of the slice
+    const int64_t skip = (first_column / N + packet) * Packet<Element, N>::kBytes;
+    const char* column = arguments.segment + item.first * arguments.segment_stride + skip;
+    float best[N] = {};
+    int64_t open = -1;
+    const auto raise = [&] {
+      unsigned int* raised =
+          workspace.segment_max + (item.begin + open) * arguments.columns + first_column + skipped;
+#pragma unroll
+      for (int i = 0; i < N; ++i) {
+        atomicMax(raised + i, max_key(best[i]));
+      }
+    };
+    for (int t = 0; t < item.tokens; ++t) {
+      int64_t id;
+      if (!segment_of<CHUNK>(arguments, item, item.first + t, &id)) {
+        continue;
+      }
+      if (id != open) {
+        if (open >= 0) {
+          raise();
+        }
+        open = id;
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = -INFINITY;
+        }
+      }
+      if (arguments.is_valid(item.first + t)) {
+        const Packet<Element, N> row = Packet<Element, N>::load(column + t * arguments.segment_stride);
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = canonical_max(best[i], row.widened(i));
+        }
+      } else {
+#pragma unroll
+        for (int i = 0; i < N; ++i) {
+          best[i] = canonical_max(best[i], kPonetFill);
+        }
+      }
+    }
+    if (open >= 0) {
+      raise();
     }
   }
 }
 
 // The chunk's shares of the softmax over keys and of the segment maxima.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& item, float* query,
                            float* scores, int* shared) {
   constexpr int kRows = 4;
@@ -339,9 +448,13 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
   const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
   PonetProgress* progress = progress_of(arguments, item);
-  block_await(&progress->query_ready);
+  if (!CHUNK) {
+    block_await(&progress->query_ready);
+  }
   for (int c = threadIdx.x; c < columns; c += kPonetThreads) {
-    query[c] = __ldcg(workspace.queries + item.sequence * arguments.columns + first_column + c);
+    query[c] = CHUNK ? __fdiv_rn(arguments.carried.total[first_column + c],
+                                 __ll2float_rn(arguments.carried.counts[0]))
+                     : __ldcg(workspace.queries + item.sequence * arguments.columns + first_column + c);
   }
   __syncthreads();
 
@@ -405,64 +518,22 @@ __device__ void ponet_keys(const PonetArguments& arguments, const PonetItem& ite
     for (int i = 0; i < N; ++i) {
       shares[i] = values[i];
     }
-
-    // Runs of one segment cost one round of atomics.
-    const char* column = arguments.segment + item.first * arguments.segment_stride + skip;
-    float best[N] = {};
-    int64_t open = -1;
-    const auto raise = [&] {
-      unsigned int* raised =
-          workspace.segment_max + (item.begin + open) * arguments.columns + first_column + skipped;
-#pragma unroll
-      for (int i = 0; i < N; ++i) {
-        atomicMax(raised + i, max_key(best[i]));
-      }
-    };
-    for (int t = 0; t < item.tokens; ++t) {
-      int64_t id;
-      if (!segment_of(arguments, item, item.first + t, &id)) {
-        continue;
-      }
-      if (id != open) {
-        if (open >= 0) {
-          raise();
-        }
-        open = id;
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-          best[i] = -INFINITY;
-        }
-      }
-      if (arguments.is_valid(item.first + t)) {
-        const Packet<Element, N> row = Packet<Element, N>::load(column + t * arguments.segment_stride);
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-          best[i] = canonical_max(best[i], row.widened(i));
-        }
-      } else {
-#pragma unroll
-        for (int i = 0; i < N; ++i) {
-          best[i] = canonical_max(best[i], kPonetFill);
-        }
-      }
-    }
-    if (open >= 0) {
-      raise();
-    }
   }
+  ponet_raise<CHUNK, Element, N>(arguments, item);
   if (block_is_last(&progress->keys, item.chunks, shared)) {
-    ponet_merge(arguments, item);
-    block_announce(&progress->value_ready);
+    ponet_merge<CHUNK>(arguments, item);
+    if (!CHUNK) {
+      block_announce(&progress->value_ready);
+    }
   }
 }
 
 // The chunk's output rows, and its probabilities.
-template <typename Element, int N>
+template <bool CHUNK, typename Element, int N>
 __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& item) {
   const int head_packets = arguments.head_dim / N;
   const int64_t first_column = item.first_head * arguments.head_dim;
   const PonetWorkspace& workspace = arguments.workspace;
-  block_await(&progress_of(arguments, item)->value_ready);
   for (int packet = threadIdx.x; packet < item.heads * head_packets; packet += kPonetThreads) {
     const int64_t skipped = static_cast<int64_t>(packet) * N;  // columns of the slice
     const int64_t in_row = first_column / N + packet;
@@ -471,17 +542,21 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
     float lift[N] = {};
 #pragma unroll
     for (int i = 0; i < N; ++i) {
-      v[i] = __ldcg(workspace.values + item.sequence * arguments.columns + first_column + skipped + i);
+      v[i] = CHUNK
+                 ? __fdiv_rn(arguments.carried.value[first_column + skipped + i],
+                             arguments.carried.sum[item.first_head + packet / head_packets])
+                 : __ldcg(workspace.values + item.sequence * arguments.columns + first_column + skipped + i);
     }
     int64_t open = -1;  // the segment of lift
     for (int64_t token = item.first; token < item.first + item.tokens; ++token) {
       char* row = arguments.out + token * arguments.out_stride;
       int64_t id;
-      const bool has_segment = segment_of(arguments, item, token, &id);
+      const bool has_segment = segment_of<CHUNK>(arguments, item, token, &id);
       float values[N] = {};
       if (!has_segment || !arguments.is_valid(token)) {
         if (!has_segment && arguments.is_valid(token) && in_row == 0) {
-          record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, token, id, item.length);
+          record_bad_data(arguments.errors, arguments.launch, QUERN_DATA_INDEX, arguments.position + token,
+                          id, CHUNK ? arguments.segments : item.length);
         }
         store_packet(arguments.out_dtype, row, in_row, values);
         continue;
@@ -508,8 +583,9 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
       for (int i = 0; i < N; ++i) {
         values[i] = -INFINITY;
       }
-      const int64_t from = max(item.begin, token - arguments.reach);
-      const int64_t to = min(item.begin + item.length - 1, token + arguments.reach);
+      const int64_t from = max(item.begin - (CHUNK ? arguments.before : 0), token - arguments.reach);
+      const int64_t to =
+          min(item.begin + item.length - 1 + (CHUNK ? arguments.after : 0), token + arguments.reach);
       for (int64_t j = from; j <= to; ++j) {
         if (arguments.is_valid(j) && !arguments.is_special(j)) {
           const Packet<Element, N> local =
@@ -535,19 +611,22 @@ __device__ void ponet_fuse(const PonetArguments& arguments, const PonetItem& ite
   if (arguments.probabilities == nullptr) {
     return;
   }
-  const int64_t valid = count_valid(arguments, item);
+  const int64_t valid = CHUNK ? arguments.carried.counts[0] : count_valid(arguments, item);
+  const int64_t length = CHUNK ? arguments.carried.counts[1] : item.length;
+  const float* maxima = CHUNK ? arguments.carried.max : workspace.max + item.sequence * arguments.heads;
+  const float* sums = CHUNK ? arguments.carried.sum : workspace.sum + item.sequence * arguments.heads;
   for (int at = threadIdx.x; at < item.tokens * item.heads; at += kPonetThreads) {
     const int64_t t = at / item.heads;
     const int64_t token = item.first + t;
     const int64_t head = item.first_head + at - t * item.heads;
     float* p = arguments.probabilities + token * arguments.heads + head;
     if (valid == 0) {
-      *p = arguments.flavour == QUERN_PONET_LRA ? __fdiv_rn(1.0f, __ll2float_rn(item.length)) : NAN;
+      *p = arguments.flavour == QUERN_PONET_LRA ? __fdiv_rn(1.0f, __ll2float_rn(length)) : NAN;
     } else if (!arguments.is_valid(token)) {
       *p = 0.0f;
     } else {
-      const float max = __ldcg(workspace.max + item.sequence * arguments.heads + head);
-      const float sum = __ldcg(workspace.sum + item.sequence * arguments.heads + head);
+      const float max = __ldcg(maxima + head);
+      const float sum = __ldcg(sums + head);
       *p = __fdiv_rn(canonical_exp(__fsub_rn(__ldcg(p), max)), sum);
     }
   }
@@ -577,11 +656,12 @@ __global__ void __launch_bounds__(kPonetThreads, 4)
     return;
   }
   if (phase == 0) {
-    ponet_queries<Element, N>(arguments, item, last);
+    ponet_queries<false, Element, N>(arguments, item, last);
   } else if (phase == 1) {
-    ponet_keys<Element, N>(arguments, item, query, scores, last);
+    ponet_keys<false, Element, N>(arguments, item, query, scores, last);
   } else {
-    ponet_fuse<Element, N>(arguments, item);
+    block_await(&progress_of(arguments, item)->value_ready);
+    ponet_fuse<false, Element, N>(arguments, item);
   }
 }
 

@@ -84,12 +84,17 @@ final class Check {
       throw new IllegalArgumentException(
           "%s: workspace has shape %s, expected [%d] or more".formatted(op, buffer.shape(), bytes));
     }
+    aligned(op, "workspace", buffer);
+    writable(op, "workspace", buffer);
+  }
+
+  /** Bytes in which kernels keep what they like. */
+  static void aligned(String op, String operand, Buffer buffer) {
     if (TypedMemory.of(buffer).address() % WORKSPACE_ALIGNMENT != 0) {
       throw new IllegalArgumentException(
-          "%s: workspace is not aligned, expected a multiple of %d bytes"
-              .formatted(op, WORKSPACE_ALIGNMENT));
+          "%s: %s is not aligned, expected a multiple of %d bytes"
+              .formatted(op, operand, WORKSPACE_ALIGNMENT));
     }
-    writable(op, "workspace", buffer);
   }
 
   static void writable(String op, String operand, Buffer buffer) {

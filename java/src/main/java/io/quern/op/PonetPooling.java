@@ -314,26 +314,11 @@ public final class PonetPooling {
     checkRows("o", operands.o, operands);
     checkRows("local", operands.local, operands);
     checkRows("segment", operands.segment, operands);
-    if (operands.valid != null) {
-      Check.operand(OP, "valid", operands.valid, DType.BOOL, device);
-      Check.vector(OP, "valid", operands.valid, tokens);
-    }
-    if (operands.special != null) {
-      Check.operand(OP, "special", operands.special, DType.BOOL, device);
-      Check.vector(OP, "special", operands.special, tokens);
-    }
+    checkFlags(OP, "valid", operands.valid, tokens, device);
+    checkFlags(OP, "special", operands.special, tokens, device);
     Buffer p = operands.probabilities;
-    if (p != null) {
-      Check.operand(OP, "probabilities", p, DType.F32, device);
-      if (p.shape().rank() != 2 || p.shape().dim(0) != tokens || p.shape().dim(1) != spec.heads) {
-        throw new IllegalArgumentException(
-            "%s: probabilities has shape %s, expected [%d, %d]"
-                .formatted(OP, p.shape(), tokens, spec.heads));
-      }
-      Check.dense(OP, "probabilities", p);
-      Check.writable(OP, "probabilities", p);
-      Check.disjoint(OP, out, "probabilities", p);
-    }
+    checkProbabilities(OP, p, tokens, spec, device);
+    Check.disjoint(OP, out, "probabilities", p);
     disjoint("out", out, operands);
     disjoint("probabilities", p, operands);
     disjoint("workspace", operands.workspace, operands);
@@ -341,6 +326,28 @@ public final class PonetPooling {
     Check.disjoint(OP, "probabilities", p, "workspace", operands.workspace);
     long sequences = operands.offsets.shape().dim(0) - 1;
     Check.workspace(OP, operands.workspace, kernel.workspaceBytes(sequences, tokens), device);
+  }
+
+  /** A flag a token, or null. */
+  static void checkFlags(String op, String name, Buffer flags, long tokens, Device device) {
+    if (flags != null) {
+      Check.operand(op, name, flags, DType.BOOL, device);
+      Check.vector(op, name, flags, tokens);
+    }
+  }
+
+  /** Probabilities, or null. */
+  static void checkProbabilities(String op, Buffer p, long tokens, Spec spec, Device device) {
+    if (p != null) {
+      Check.operand(op, "probabilities", p, DType.F32, device);
+      if (p.shape().rank() != 2 || p.shape().dim(0) != tokens || p.shape().dim(1) != spec.heads) {
+        throw new IllegalArgumentException(
+            "%s: probabilities has shape %s, expected [%d, %d]"
+                .formatted(op, p.shape(), tokens, spec.heads));
+      }
+      Check.dense(op, "probabilities", p);
+      Check.writable(op, "probabilities", p);
+    }
   }
 
   private void checkRows(String name, Buffer rows, Operands operands) {

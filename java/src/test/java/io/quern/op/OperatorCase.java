@@ -37,6 +37,8 @@ public interface OperatorCase {
     cases.addAll(WindowPoolCases.small());
     cases.addAll(PonetSegmentsCases.small());
     cases.addAll(PonetPoolingCases.small());
+    cases.addAll(PonetMixerCases.small());
+    cases.addAll(PonetChunksCases.small());
     cases.addAll(TokenMatchCases.small());
     cases.addAll(TokenMergeCases.small());
     cases.addAll(TokenUnmergeCases.small());

@@ -19,8 +19,9 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /**
- * Operands of {@link PonetPooling} and {@link PonetSegments} that do not fit are refused by name.
- * {@link MisuseTest} cannot: zeros are offsets of empty sequences, of which nothing is written.
+ * Operands of {@link PonetPooling}, {@link PonetMixer}, {@link PonetChunks} and {@link
+ * PonetSegments} that do not fit are refused by name. {@link MisuseTest} cannot: zeros are offsets
+ * of empty sequences, of which nothing is written.
  */
 class PonetMisuseTest {
   private static final int TOKENS = 6;
@@ -73,6 +74,155 @@ class PonetMisuseTest {
         of.get("out"),
         of.get("probabilities"),
         of.get("workspace"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void mixerRefuses(DeviceUnderTest under) {
+    try (Device device = under.open();
+        Stream stream = device.openStream()) {
+      PonetMixer plan = PonetMixer.plan(device, PonetPooling.Spec.of(DType.F16, 2, 8));
+      Map<String, Buffer> right = new TreeMap<>();
+      right.put("x", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      right.put("weight", device.allocate(DType.F32, Shape.of(80, 16)));
+      right.put("bias", device.allocate(DType.F32, Shape.of(80)));
+      right.put("out", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      right.put("offsets", device.allocate(DType.I32, Shape.of(3)));
+      right.put("segmentIds", device.allocate(DType.I32, Shape.of(TOKENS)));
+      right.put("valid", device.allocate(DType.BOOL, Shape.of(TOKENS)));
+      right.put("special", device.allocate(DType.BOOL, Shape.of(TOKENS)));
+      right.put("probabilities", device.allocate(DType.F32, Shape.of(TOKENS, 2)));
+      right.put("workspace", device.allocate(DType.U8, Shape.of(plan.workspaceBytes(2, TOKENS))));
+      Consumer<Map<String, Buffer>> run =
+          of ->
+              plan.run(
+                  stream,
+                  new PonetMixer.Operands(
+                      of.get("x"),
+                      of.get("weight"),
+                      of.get("bias"),
+                      of.get("offsets"),
+                      of.get("segmentIds"),
+                      of.get("valid"),
+                      of.get("special"),
+                      of.get("out"),
+                      of.get("probabilities"),
+                      of.get("workspace")));
+      refuses(device, stream, right, List.of("valid", "special", "probabilities"), run);
+      Map<String, Buffer> wrong = new TreeMap<>(right);
+      wrong.put("x", right.get("out"));
+      refuses("out overlaps x", () -> run.accept(wrong));
+      refuses(
+          "heads * headDim is 1040, expected at most 1024",
+          () -> PonetMixer.plan(device, PonetPooling.Spec.of(DType.F32, 130, 8)));
+      run.accept(right);
+      stream.synchronize();
+      right.values().forEach(Buffer::close);
+      assertEquals(0, device.allocatedBytes());
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("devices")
+  void chunksRefuse(DeviceUnderTest under) {
+    try (Device device = under.open();
+        Stream stream = device.openStream()) {
+      PonetChunks plan = PonetChunks.plan(device, PonetPooling.Spec.of(DType.F16, 2, 8));
+      Map<String, Buffer> right = new TreeMap<>();
+      right.put("state", device.allocate(DType.U8, Shape.of(plan.stateBytes())));
+      right.put("segmentMax", device.allocate(DType.F32, Shape.of(4, 16)));
+      refuses(
+          device,
+          stream,
+          right,
+          List.of(),
+          of -> plan.start(stream, of.get("state"), of.get("segmentMax")));
+      plan.start(stream, right.get("state"), right.get("segmentMax"));
+
+      Map<String, Buffer> queries = new TreeMap<>(Map.of("state", right.get("state")));
+      queries.put("q", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      queries.put("valid", device.allocate(DType.BOOL, Shape.of(TOKENS)));
+      long bytes = Math.max(16, plan.workspaceBytes(TOKENS));
+      boolean wanted = plan.workspaceBytes(TOKENS) > 0;
+      queries.put("workspace", device.allocate(DType.U8, Shape.of(bytes)));
+      List<String> optional = wanted ? List.of("valid") : List.of("valid", "workspace");
+      refuses(device, stream, queries, optional, of -> plan.queries(stream, queries(0, of)));
+      refuses(
+          "position is 65, expected a multiple of 64",
+          () -> plan.queries(stream, queries(65, queries)));
+
+      Map<String, Buffer> keys = new TreeMap<>(right);
+      keys.put("k", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      keys.put("segment", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      keys.put("segmentIds", device.allocate(DType.I32, Shape.of(TOKENS)));
+      keys.put("valid", queries.get("valid"));
+      keys.put("probabilities", device.allocate(DType.F32, Shape.of(TOKENS, 2)));
+      keys.put("workspace", queries.get("workspace"));
+      List<String> absent = new ArrayList<>(optional);
+      absent.add("probabilities");
+      refuses(device, stream, keys, absent, of -> plan.keys(stream, keys(of)));
+
+      Map<String, Buffer> fusion = new TreeMap<>(right);
+      fusion.put("o", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      fusion.put("local", device.allocate(DType.F16, Shape.of(TOKENS + 1, 16)));
+      fusion.put("segmentIds", keys.get("segmentIds"));
+      fusion.put("valid", device.allocate(DType.BOOL, Shape.of(TOKENS + 1)));
+      fusion.put("special", device.allocate(DType.BOOL, Shape.of(TOKENS + 1)));
+      fusion.put("probabilities", keys.get("probabilities"));
+      fusion.put("out", device.allocate(DType.F16, Shape.of(TOKENS, 16)));
+      refuses(
+          device,
+          stream,
+          fusion,
+          List.of("valid", "special", "probabilities"),
+          of -> plan.fuse(stream, fusion(0, of)));
+      refuses("before is 1, expected 0", () -> plan.fuse(stream, fusion(1, fusion)));
+      for (Map<String, Buffer> of : List.of(queries, keys, fusion)) {
+        of.values().forEach(buffer -> clear(buffer, stream));
+      }
+      plan.start(stream, right.get("state"), right.get("segmentMax"));
+      plan.queries(stream, queries(0, queries));
+      plan.keys(stream, keys(keys));
+      plan.fuse(stream, fusion(0, fusion));
+      stream.synchronize();
+      for (Map<String, Buffer> of : List.of(queries, keys, fusion)) {
+        of.values().forEach(Buffer::close);
+      }
+      assertEquals(0, device.allocatedBytes());
+    }
+  }
+
+  private static PonetChunks.Queries queries(long position, Map<String, Buffer> of) {
+    return new PonetChunks.Queries(
+        position, of.get("q"), of.get("valid"), of.get("state"), of.get("workspace"));
+  }
+
+  private static PonetChunks.Keys keys(Map<String, Buffer> of) {
+    return new PonetChunks.Keys(
+        0,
+        of.get("k"),
+        of.get("segment"),
+        of.get("segmentIds"),
+        of.get("valid"),
+        of.get("probabilities"),
+        of.get("state"),
+        of.get("segmentMax"),
+        of.get("workspace"));
+  }
+
+  private static PonetChunks.Fusion fusion(int before, Map<String, Buffer> of) {
+    return new PonetChunks.Fusion(
+        0,
+        before,
+        of.get("o"),
+        of.get("local"),
+        of.get("segmentIds"),
+        of.get("valid"),
+        of.get("special"),
+        of.get("state"),
+        of.get("segmentMax"),
+        of.get("out"),
+        of.get("probabilities"));
   }
 
   @ParameterizedTest

@@ -1,6 +1,5 @@
 package io.quern.op;
 
-import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
 import io.quern.InvalidDataException.Kind;
@@ -55,11 +54,11 @@ public final class PonetPoolingCases {
       traits = Set.copyOf(traits);
     }
 
-    private boolean strided() {
+    boolean strided() {
       return traits.contains(Trait.STRIDED);
     }
 
-    private int lead() {
+    int lead() {
       return strided() ? 2 : 0;
     }
 
@@ -134,7 +133,7 @@ public final class PonetPoolingCases {
 
     @Override
     public Outcome expected() {
-      return new Expected(this).outcome();
+      return new Expected("PonetPooling", this).outcome();
     }
 
     @Override
@@ -147,29 +146,33 @@ public final class PonetPoolingCases {
    * The documentation's formulae, column by column. exp is the library's: its bits are part of the
    * documentation, and tested for themselves.
    */
-  private static final class Expected {
+  static class Expected {
     private final Case of;
-    private final PonetPooling.Spec spec;
-    private final float[][][] rows = new float[5][][];
+    final PonetPooling.Spec spec;
+
+    /** q, k, o, local, segment. */
+    final float[][][] rows = new float[5][][];
+
     private final long[] segmentIds;
     private final boolean[] valid;
     private final boolean[] special;
     private final ReferenceRows out;
     private final ReferenceRows p;
-    private final ReferenceRows.Faults faults = new ReferenceRows.Faults("PonetPooling");
+    private final ReferenceRows.Faults faults;
 
-    Expected(Case of) {
+    /** The softmax of the head that is at work. */
+    private float[] scores;
+
+    private float max;
+    private float sum;
+
+    Expected(String operator, Case of) {
       this.of = of;
       this.spec = of.spec;
+      faults = new ReferenceRows.Faults(operator);
       int count = of.count();
       for (int r = 0; r < 5; r++) {
-        RandomRows random = of.rows(r);
-        rows[r] = new float[count][spec.columns()];
-        for (int t = 0; t < count; t++) {
-          for (int c = 0; c < spec.columns(); c++) {
-            rows[r][t][c] = ReferenceRows.value(random, t, c);
-          }
-        }
+        rows[r] = widened(of.rows(r));
       }
       segmentIds = of.segmentIds();
       valid = of.hasValid() ? of.valid() : null;
@@ -178,7 +181,18 @@ public final class PonetPoolingCases {
       p = new ReferenceRows("probabilities", DType.F32, count, spec.heads(), false);
     }
 
-    Outcome outcome() {
+    static float[][] widened(RandomRows random) {
+      int count = (int) random.shape().rows();
+      float[][] rows = new float[count][(int) random.shape().last()];
+      for (int t = 0; t < count; t++) {
+        for (int c = 0; c < rows[t].length; c++) {
+          rows[t][c] = ReferenceRows.value(random, t, c);
+        }
+      }
+      return rows;
+    }
+
+    final Outcome outcome() {
       long[] offsets = of.offsets();
       if (of.count() > 0 && ReferenceRows.areOffsets(offsets, of.count(), faults)) {
         for (int s = 0; s < of.lengths.size(); s++) {
@@ -204,7 +218,7 @@ public final class PonetPoolingCases {
       return special != null && special[t];
     }
 
-    private static float halved(float[] sums) {
+    static float halved(float[] sums) {
       for (int half = 32; half > 0; half /= 2) {
         for (int i = 0; i < half; i++) {
           sums[i] += sums[i + half];
@@ -213,35 +227,48 @@ public final class PonetPoolingCases {
       return sums[0];
     }
 
-    private void pool(int begin, int end, int h) {
-      int first = h * spec.headDim();
-      int dim = spec.headDim();
-      float[] query = new float[dim];
-      int count = 0;
-      for (int t = begin; t < end; t++) {
-        count += isValid(t) ? 1 : 0;
-      }
-      float[] scores = new float[end - begin];
+    static float dot(float[] a, float[] b, int first, int dim) {
+      float[] sums = new float[64];
       for (int d = 0; d < dim; d++) {
-        float total = 0;
-        for (int chunk = begin; chunk < end; chunk += 64) {
-          float sum = 0;
-          for (int t = chunk; t < Math.min(end, chunk + 64); t++) {
-            sum += isValid(t) ? rows[0][t][first + d] : 0;
-          }
-          total += sum;
-        }
-        query[d] = total / count;
+        sums[d % 64] = Math.fma(a[d], b[first + d], sums[d % 64]);
       }
+      return 0 + halved(sums);
+    }
+
+    /** The mean of one column over the valid tokens. */
+    final float mean(float[][] of, int begin, int end, int column) {
+      int count = 0;
+      float total = 0;
+      for (int chunk = begin; chunk < end; chunk += 64) {
+        float partial = 0;
+        for (int t = chunk; t < Math.min(end, chunk + 64); t++) {
+          partial += isValid(t) ? of[t][column] : 0;
+          count += isValid(t) ? 1 : 0;
+        }
+        total += partial;
+      }
+      return total / count;
+    }
+
+    /** v of a head. */
+    float[] value(int begin, int end, int h) {
+      float[] query = new float[spec.headDim()];
+      for (int d = 0; d < query.length; d++) {
+        query[d] = mean(rows[0], begin, end, h * query.length + d);
+      }
+      return softmax(begin, end, query, rows[1], h * query.length);
+    }
+
+    /** The softmax over keys, and the sum of them that it weighs. */
+    final float[] softmax(int begin, int end, float[] query, float[][] keys, int first) {
+      int dim = query.length;
+      scores = new float[end - begin];
       for (int t = begin; t < end; t++) {
-        float[] sums = new float[64];
-        for (int d = 0; d < dim; d++) {
-          sums[d % 64] = Math.fma(query[d], rows[1][t][first + d], sums[d % 64]);
-        }
-        scores[t - begin] = (0 + halved(sums)) * (float) (1 / Math.sqrt(dim));
+        scores[t - begin] =
+            dot(query, keys[t], first, dim) * (float) (1 / Math.sqrt(spec.headDim()));
       }
-      float max = Float.NEGATIVE_INFINITY;
-      float sum = 0;
+      max = Float.NEGATIVE_INFINITY;
+      sum = 0;
       float[] value = new float[dim];
       boolean any = false;
       for (int chunk = begin; chunk < end; chunk += 64) {
@@ -259,7 +286,7 @@ public final class PonetPoolingCases {
           if (isValid(t)) {
             weights[t - chunk] = CanonicalMath.exp(scores[t - begin] - chunkMax);
             for (int d = 0; d < dim; d++) {
-              columns[d] = Math.fma(weights[t - chunk], rows[1][t][first + d], columns[d]);
+              columns[d] = Math.fma(weights[t - chunk], keys[t][first + d], columns[d]);
             }
           }
         }
@@ -280,6 +307,20 @@ public final class PonetPoolingCases {
           value = columns;
         }
       }
+      for (int d = 0; d < dim; d++) {
+        value[d] /= sum;
+      }
+      return value;
+    }
+
+    private void pool(int begin, int end, int h) {
+      int first = h * spec.headDim();
+      int dim = spec.headDim();
+      float[] value = value(begin, end, h);
+      boolean none = true;
+      for (int t = begin; t < end; t++) {
+        none &= !isValid(t);
+      }
       for (int t = begin; t < end; t++) {
         long id = segmentIds[t];
         boolean inside = id >= 0 && id < end - begin;
@@ -288,7 +329,7 @@ public final class PonetPoolingCases {
         }
         for (int d = 0; d < dim; d++) {
           int c = first + d;
-          float v = value[d] / sum;
+          float v = value[d];
           if (!isValid(t) || !inside) {
             out.set(t, c, 0);
           } else if (isSpecial(t)) {
@@ -300,7 +341,7 @@ public final class PonetPoolingCases {
           }
         }
         float probability = CanonicalMath.exp(scores[t - begin] - max) / sum;
-        if (count == 0) {
+        if (none) {
           probability =
               spec.flavour() == PonetPooling.Flavour.BERT ? Float.NaN : 1f / (end - begin);
         } else if (!isValid(t)) {
@@ -358,14 +399,6 @@ public final class PonetPoolingCases {
                   ? denseOutput("probabilities", DType.F32, Shape.of(count, spec.heads()))
                   : null,
               workspace(plan.workspaceBytes(of.lengths.size(), count)));
-    }
-
-    private Buffer flags(String operand, boolean[] flags) {
-      byte[] bytes = new byte[flags.length];
-      for (int i = 0; i < bytes.length; i++) {
-        bytes[i] = (byte) (flags[i] ? 1 : 0);
-      }
-      return input(operand, DType.BOOL, Shape.of(bytes.length), bytes);
     }
 
     @Override
@@ -437,5 +470,57 @@ public final class PonetPoolingCases {
               dtype.ordinal()));
     }
     return cases;
+  }
+
+  /** Any call. */
+  static Case random(SplittableRandom random) {
+    List<Integer> lengths = new ArrayList<>();
+    for (int left = random.nextInt(200), n = random.nextInt(5); n > 0; n--) {
+      lengths.add(n == 1 ? left : random.nextInt(left + 1));
+      left -= lengths.getLast();
+    }
+    return random(random, lengths, random.nextInt(1, 6), random.nextInt(1, 80), Trait.BAD_OFFSETS);
+  }
+
+  /**
+   * Any call of these sequences and heads.
+   *
+   * @param bad what may be bad besides ids, or null
+   */
+  static Case random(
+      SplittableRandom random, List<Integer> lengths, int heads, int headDim, Trait bad) {
+    Set<Option> options = EnumSet.noneOf(Option.class);
+    for (Option option : Option.values()) {
+      if (random.nextInt(3) == 0) {
+        options.add(option);
+      }
+    }
+    Set<Trait> traits = EnumSet.noneOf(Trait.class);
+    if (random.nextInt(3) == 0) {
+      traits.add(Trait.STRIDED);
+    } else if (random.nextInt(4) == 0) {
+      traits.add(Trait.BAD_IDS);
+    }
+    if (bad != null && random.nextInt(12) == 0) {
+      traits.add(bad);
+    }
+    PonetPooling.Spec spec =
+        new PonetPooling.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.INDICES.get(random.nextInt(2)),
+            heads,
+            headDim,
+            1 + 2 * random.nextInt(4),
+            PonetPooling.Flavour.values()[random.nextInt(2)]);
+    return new Case(
+        "random",
+        spec,
+        lengths,
+        Ids.values()[random.nextInt(4)],
+        options,
+        ValueSet.values()[random.nextInt(4)],
+        traits,
+        random.nextLong());
   }
 }

@@ -212,9 +212,23 @@ public abstract class PreparedCase implements AutoCloseable {
     return strided ? view(memory, shape) : memory.view(0, shape, shape.last());
   }
 
+  /** Flags; always dense. */
+  final Buffer flags(String operand, boolean[] flags) {
+    byte[] bytes = new byte[flags.length];
+    for (int i = 0; i < bytes.length; i++) {
+      bytes[i] = (byte) (flags[i] ? 1 : 0);
+    }
+    return input(operand, DType.BOOL, Shape.of(bytes.length), bytes);
+  }
+
   /** Scratch, of which nothing is expected. */
   final Buffer workspace(long bytes) {
-    return allocateDense(DType.U8, Shape.of(bytes));
+    return scratch(DType.U8, Shape.of(bytes));
+  }
+
+  /** Scratch of another dtype. */
+  final Buffer scratch(DType dtype, Shape shape) {
+    return allocateDense(dtype, shape);
   }
 
   private Buffer allocateDense(DType dtype, Shape shape) {

@@ -78,6 +78,32 @@ class RandomParityTest {
     compare(each);
   }
 
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void segmentMax(@ForAll long seed) {
+    compare(SegmentMaxCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void windowPool(@ForAll long seed) {
+    compare(WindowPoolCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES / 2, edgeCases = EdgeCasesMode.NONE)
+  void ponetPooling(@ForAll long seed) {
+    compare(PonetPoolingCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES / 4, edgeCases = EdgeCasesMode.NONE)
+  void ponetMixer(@ForAll long seed) {
+    compare(PonetMixerCases.random(new SplittableRandom(seed)));
+  }
+
+  /** Any chunking has the bits of the whole. */
+  @Property(tries = TRIES / 4, edgeCases = EdgeCasesMode.NONE)
+  void ponetChunks(@ForAll long seed) {
+    compare(PonetChunksCases.random(new SplittableRandom(seed)));
+  }
+
   private static void compare(OperatorCase each) {
     Outcome expected = each.expected();
     assertNull(each.runOn(scalar).difference(expected), "scalar");

@@ -8,6 +8,7 @@ import io.quern.Shape;
 import io.quern.Stream;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 import java.util.SplittableRandom;
@@ -165,5 +166,28 @@ public final class SegmentMaxCases {
                 }
               };
             }));
+  }
+
+  /** Any call. */
+  static Case random(SplittableRandom random) {
+    Set<Trait> traits = EnumSet.noneOf(Trait.class);
+    if (random.nextBoolean()) {
+      traits.add(Trait.STRIDED);
+    }
+    if (random.nextInt(3) == 0) {
+      traits.add(Trait.BAD_IDS);
+    }
+    return new Case(
+        "random",
+        new SegmentMax.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.INDICES.get(random.nextInt(2)),
+            random.nextInt(100)),
+        random.nextInt(150),
+        random.nextInt(60),
+        random.nextBoolean(),
+        ValueSet.values()[random.nextInt(4)],
+        traits,
+        random.nextLong());
   }
 }

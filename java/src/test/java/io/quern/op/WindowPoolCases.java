@@ -8,6 +8,7 @@ import io.quern.Stream;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
+import java.util.SplittableRandom;
 
 /** The calls of {@link WindowPool} that are tested. */
 public final class WindowPoolCases {
@@ -168,5 +169,25 @@ public final class WindowPoolCases {
                           .withOut(DType.F16));
               return (stream, of) -> plan.run(stream, of.get("x"), of.get("out"));
             }));
+  }
+
+  /** Any call. */
+  static Case random(SplittableRandom random) {
+    int window = 1 + random.nextInt(random.nextBoolean() ? 8 : 150);
+    return new Case(
+        "random",
+        new WindowPool.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            random.nextInt(80),
+            window,
+            1 + random.nextInt(9),
+            random.nextInt(window / 2 + 1),
+            WindowPool.Mode.values()[random.nextInt(2)]),
+        random.nextInt(4),
+        random.nextInt(200),
+        ValueSet.values()[random.nextInt(4)],
+        random.nextBoolean() ? Set.of() : Set.of(Trait.STRIDED),
+        random.nextLong());
   }
 }

@@ -90,6 +90,12 @@ class ZeroAllocationTest {
     PonetPoolingCases.small().stream()
         .filter(each -> each.id().startsWith("base"))
         .forEach(cases::add);
+    PonetMixerCases.small().stream()
+        .filter(each -> each.of().spec().headDim() == 64 && each.of().lengths().contains(150))
+        .forEach(cases::add);
+    PonetChunksCases.small().stream()
+        .filter(each -> each.of().spec().headDim() == 64 && each.of().lengths().contains(321))
+        .forEach(cases::add);
     AdjacencyFillCases.small().stream()
         .filter(each -> each.spec().policy() == IndexPolicy.SKIP && each.sizes().size() == 100)
         .forEach(cases::add);

@@ -247,6 +247,9 @@ public final class BenchCommand implements Command {
       List<Contender> contenders =
           workload.contenders(setup.devices(), setup.rooflines().threads());
       try {
+        if (contenders.isEmpty()) {
+          return Optional.empty(); // something of another library, which is not there
+        }
         Comparison comparison = new Comparison(workload, contenders, setup.rooflines().threads());
         Optional<String> disagreement = comparison.disagreement();
         if (disagreement.isPresent()) {

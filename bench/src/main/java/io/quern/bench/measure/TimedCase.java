@@ -50,7 +50,8 @@ public record TimedCase(
     TopologyWorkload.cases().forEach(all::add); // tree_topology
     VerifyWorkload.cases().forEach(all::add); // tree_verify
     TopKWorkload.cases().forEach(all::add); // top_k
-    PonetWorkload.cases().forEach(all::add); // ponet_pooling
+    PonetWorkload.cases().forEach(all::add); // ponet_pooling, softmax_attention
+    PonetMixerWorkload.cases().forEach(all::add); // ponet_mixer
     MergeWorkload.cases().forEach(all::add); // token_match, diffrate_block
     return all;
   }

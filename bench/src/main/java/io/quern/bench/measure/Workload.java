@@ -197,8 +197,8 @@ public final class Workload {
   }
 
   /**
-   * All of them: the plain loops, the devices, the peers whose engine is on the class path. A peer
-   * may lack outputs, so it is never the first, whom all others are held to.
+   * All of them, perhaps none: the plain loops, the devices, the peers whose engine is on the class
+   * path. A peer may lack outputs, so it is never the first, whom all others are held to.
    *
    * @param threads how many a peer may use
    * @return a list that can be added to; to be closed by the caller
@@ -207,7 +207,9 @@ public final class Workload {
     List<Contender> contenders = new ArrayList<>();
     try {
       loops.values().forEach(loop -> contenders.add(loop.get()));
-      devices.forEach(device -> contenders.add(on(device)));
+      if (plan != null) {
+        devices.forEach(device -> contenders.add(on(device)));
+      }
       ServiceLoader<PeerEngine> engines = ServiceLoader.load(PeerEngine.class);
       for (Peer peer : peers) {
         for (PeerEngine engine : engines) {

@@ -1,10 +1,9 @@
 package io.quern.bench.verify;
 
-import static java.lang.foreign.ValueLayout.JAVA_FLOAT_UNALIGNED;
-
 import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Shape;
+import io.quern.op.PonetMixer;
 import io.quern.op.PonetPooling;
 import io.quern.op.PonetSegments;
 import java.lang.foreign.MemorySegment;
@@ -13,9 +12,11 @@ import java.util.Optional;
 
 /**
  * {@code in.x [B, L, C]}, token and segment ids, five dense layers and a mask {@code → out.y,
- * out.att_prob}. The five projections, which pooling takes as given, are computed here, in F64.
+ * out.att_prob}: the mixer, of whose layers the reference makes all five products.
  */
 final class PonetSelfAttentionGolden implements GoldenOp {
+  private static final String[] LAYERS = {"q", "k", "o", "local", "segment"};
+
   @Override
   public String name() {
     return "ponet.self_attention";
@@ -34,30 +35,27 @@ final class PonetSelfAttentionGolden implements GoldenOp {
     long count = sequences * length;
     Buffer offsets = new PonetBatch(operands, sequences, length).offsets();
     var spec =
-        PonetPooling.Spec.of(DType.F32, integer(golden, "heads"), integer(golden, "head_dim"))
+        PonetPooling.Spec.of(x.dtype(), integer(golden, "heads"), integer(golden, "head_dim"))
+            .withOut(DType.F32)
             .withWindow(integer(golden, "kernel"));
-    var pooling = PonetPooling.plan(operands.device(), spec);
+    var mixer = PonetMixer.plan(operands.device(), spec);
     Buffer y = operands.output(DType.F32, spec.rowsShape(count));
     Buffer p = operands.output(DType.F32, Shape.of(count, spec.heads()));
-    var of =
-        PonetPooling.Operands.of(
-                operands.input(projected(golden, "q")),
-                operands.input(projected(golden, "k")),
-                operands.input(projected(golden, "o")),
-                operands.input(projected(golden, "local")),
-                operands.input(projected(golden, "segment")),
-                offsets,
-                operands.input(PonetBatch.integers(golden.input("segment_index"))),
-                y,
-                operands.workspace(pooling.workspaceBytes(sequences, count)))
-            .withProbabilities(p);
-    if (Boolean.TRUE.equals(golden.params().get("masked"))) {
-      of = of.withValid(operands.input(PonetBatch.flags(golden.input("attention_mask"))));
-    }
-    if (Boolean.TRUE.equals(golden.params().get("clsgsepg"))) {
-      of = of.withSpecial(special(golden, operands, offsets, count));
-    }
-    pooling.run(operands.stream(), of);
+    boolean masked = Boolean.TRUE.equals(golden.params().get("masked"));
+    boolean special = Boolean.TRUE.equals(golden.params().get("clsgsepg"));
+    mixer.run(
+        operands.stream(),
+        new PonetMixer.Operands(
+            operands.input(PonetBatch.rows(x)),
+            operands.input(layers(golden, "weight", spec.columns())),
+            operands.input(layers(golden, "bias", 1)),
+            offsets,
+            operands.input(PonetBatch.integers(golden.input("segment_index"))),
+            masked ? operands.input(PonetBatch.flags(golden.input("attention_mask"))) : null,
+            special ? special(golden, operands, offsets, count) : null,
+            y,
+            p,
+            operands.workspace(mixer.workspaceBytes(sequences, count))));
     return Map.of(
         "y", operands.result(y).reshaped(x.shape()),
         "att_prob", PonetBatch.byHead(operands.result(p), sequences));
@@ -80,24 +78,17 @@ final class PonetSelfAttentionGolden implements GoldenOp {
     return special;
   }
 
-  /** Rows of x through a dense layer. */
-  private static GoldenTensor projected(GoldenCase golden, String layer) {
-    GoldenTensor x = PonetBatch.rows(golden.input("x"));
-    GoldenTensor weight = golden.input("w.dense_" + layer + ".weight");
-    GoldenTensor bias = golden.input("w.dense_" + layer + ".bias");
-    long rows = x.shape().dim(0);
-    long in = x.shape().dim(1);
-    long out = weight.shape().dim(0);
-    MemorySegment data = MemorySegment.ofArray(new float[Math.toIntExact(rows * out)]);
-    for (long r = 0; r < rows; r++) {
-      for (long c = 0; c < out; c++) {
-        double sum = bias.asDouble(c);
-        for (long i = 0; i < in; i++) {
-          sum += x.asDouble(r * in + i) * weight.asDouble(c * in + i);
-        }
-        data.setAtIndex(JAVA_FLOAT_UNALIGNED, r * out + c, (float) sum);
-      }
+  /** The five layers' tensors, one after the other. */
+  private static GoldenTensor layers(GoldenCase golden, String part, long columns) {
+    GoldenTensor first = golden.input("w.dense_q." + part);
+    long bytes = first.data().byteSize();
+    MemorySegment data = MemorySegment.ofArray(new byte[Math.toIntExact(LAYERS.length * bytes)]);
+    for (int i = 0; i < LAYERS.length; i++) {
+      MemorySegment layer = golden.input("w.dense_" + LAYERS[i] + "." + part).data();
+      MemorySegment.copy(layer, 0, data, i * bytes, bytes);
     }
-    return new GoldenTensor(DType.F32, Shape.of(rows, out), data);
+    long rows = LAYERS.length * first.shape().dim(0);
+    return new GoldenTensor(
+        DType.F32, columns == 1 ? Shape.of(rows) : Shape.of(rows, columns), data);
   }
 }

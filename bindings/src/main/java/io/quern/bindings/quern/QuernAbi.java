@@ -59,6 +59,15 @@ public class QuernAbi extends QuernAbi$shared {
     public static int QUERN_PONET_MAX_HEAD_DIM() {
         return QUERN_PONET_MAX_HEAD_DIM;
     }
+    private static final int QUERN_PONET_MIXER_MAX_COLUMNS = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * #define QUERN_PONET_MIXER_MAX_COLUMNS 1024
+     * }
+     */
+    public static int QUERN_PONET_MIXER_MAX_COLUMNS() {
+        return QUERN_PONET_MIXER_MAX_COLUMNS;
+    }
     private static final int QUERN_REJECTION_MAX_VOCAB = (int)524288L;
     /**
      * {@snippet lang=c :
@@ -3790,6 +3799,662 @@ public class QuernAbi extends QuernAbi$shared {
                 traceDowncall("quern_ponet_pooling", desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
             }
             return (int)mh$.invokeExact(desc, device, q, k, o, local, segment, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_mixer_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_INT,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_mixer_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_mixer_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_mixer_workspace$descriptor() {
+        return quern_ponet_mixer_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_mixer_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MethodHandle quern_ponet_mixer_workspace$handle() {
+        return quern_ponet_mixer_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_mixer_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MemorySegment quern_ponet_mixer_workspace$address() {
+        return quern_ponet_mixer_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t quern_ponet_mixer_workspace(int64_t sequences, int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static long quern_ponet_mixer_workspace(long sequences, long count, int heads, int head_dim) {
+        var mh$ = quern_ponet_mixer_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_mixer_workspace", sequences, count, heads, head_dim);
+            }
+            return (long)mh$.invokeExact(sequences, count, heads, head_dim);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_mixer_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_mixer_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer_prepare(const quern_ponet_mixer_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_mixer_prepare$descriptor() {
+        return quern_ponet_mixer_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer_prepare(const quern_ponet_mixer_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_mixer_prepare$handle() {
+        return quern_ponet_mixer_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer_prepare(const quern_ponet_mixer_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_mixer_prepare$address() {
+        return quern_ponet_mixer_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer_prepare(const quern_ponet_mixer_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_mixer_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_mixer_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_mixer_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_mixer {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_mixer");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer(const quern_ponet_mixer_desc *desc, int32_t device, const void *x, const float *weight, const float *bias, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_mixer$descriptor() {
+        return quern_ponet_mixer.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer(const quern_ponet_mixer_desc *desc, int32_t device, const void *x, const float *weight, const float *bias, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_mixer$handle() {
+        return quern_ponet_mixer.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer(const quern_ponet_mixer_desc *desc, int32_t device, const void *x, const float *weight, const float *bias, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_mixer$address() {
+        return quern_ponet_mixer.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_mixer(const quern_ponet_mixer_desc *desc, int32_t device, const void *x, const float *weight, const float *bias, const void *offsets, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *out, float *probabilities, quern_error_record *errors, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_mixer(MemorySegment desc, int device, MemorySegment x, MemorySegment weight, MemorySegment bias, MemorySegment offsets, MemorySegment segment_ids, MemorySegment valid, MemorySegment special, MemorySegment out, MemorySegment probabilities, MemorySegment errors, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_mixer.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_mixer", desc, device, x, weight, bias, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, x, weight, bias, offsets, segment_ids, valid, special, out, probabilities, errors, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_state {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_LONG,
+            QuernAbi.C_INT,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_state");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_state(int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_state$descriptor() {
+        return quern_ponet_chunks_state.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_state(int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_state$handle() {
+        return quern_ponet_chunks_state.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_state(int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_state$address() {
+        return quern_ponet_chunks_state.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_state(int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static long quern_ponet_chunks_state(int heads, int head_dim) {
+        var mh$ = quern_ponet_chunks_state.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_state", heads, head_dim);
+            }
+            return (long)mh$.invokeExact(heads, head_dim);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_workspace {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_INT,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_workspace");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_workspace(int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_workspace$descriptor() {
+        return quern_ponet_chunks_workspace.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_workspace(int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_workspace$handle() {
+        return quern_ponet_chunks_workspace.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_workspace(int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_workspace$address() {
+        return quern_ponet_chunks_workspace.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * int64_t quern_ponet_chunks_workspace(int64_t count, int32_t heads, int32_t head_dim)
+     * }
+     */
+    public static long quern_ponet_chunks_workspace(long count, int heads, int head_dim) {
+        var mh$ = quern_ponet_chunks_workspace.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_workspace", count, heads, head_dim);
+            }
+            return (long)mh$.invokeExact(count, heads, head_dim);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_prepare(const quern_ponet_chunks_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_prepare$descriptor() {
+        return quern_ponet_chunks_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_prepare(const quern_ponet_chunks_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_prepare$handle() {
+        return quern_ponet_chunks_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_prepare(const quern_ponet_chunks_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_prepare$address() {
+        return quern_ponet_chunks_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_prepare(const quern_ponet_chunks_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_ponet_chunks_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_ponet_chunks_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_start {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_start");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_start(const quern_ponet_chunks_desc *desc, int32_t device, void *state, float *segment_max, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_start$descriptor() {
+        return quern_ponet_chunks_start.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_start(const quern_ponet_chunks_desc *desc, int32_t device, void *state, float *segment_max, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_start$handle() {
+        return quern_ponet_chunks_start.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_start(const quern_ponet_chunks_desc *desc, int32_t device, void *state, float *segment_max, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_start$address() {
+        return quern_ponet_chunks_start.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_start(const quern_ponet_chunks_desc *desc, int32_t device, void *state, float *segment_max, void *stream)
+     * }
+     */
+    public static int quern_ponet_chunks_start(MemorySegment desc, int device, MemorySegment state, MemorySegment segment_max, MemorySegment stream) {
+        var mh$ = quern_ponet_chunks_start.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_start", desc, device, state, segment_max, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, state, segment_max, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_queries {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_queries");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_queries(const quern_ponet_chunks_desc *desc, int32_t device, const void *q, const uint8_t *valid, void *state, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_queries$descriptor() {
+        return quern_ponet_chunks_queries.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_queries(const quern_ponet_chunks_desc *desc, int32_t device, const void *q, const uint8_t *valid, void *state, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_queries$handle() {
+        return quern_ponet_chunks_queries.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_queries(const quern_ponet_chunks_desc *desc, int32_t device, const void *q, const uint8_t *valid, void *state, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_queries$address() {
+        return quern_ponet_chunks_queries.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_queries(const quern_ponet_chunks_desc *desc, int32_t device, const void *q, const uint8_t *valid, void *state, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_chunks_queries(MemorySegment desc, int device, MemorySegment q, MemorySegment valid, MemorySegment state, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_chunks_queries.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_queries", desc, device, q, valid, state, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, q, valid, state, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_keys {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_keys");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_keys(const quern_ponet_chunks_desc *desc, int32_t device, const void *k, const void *segment, const int32_t *segment_ids, const uint8_t *valid, float *probabilities, void *state, float *segment_max, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_keys$descriptor() {
+        return quern_ponet_chunks_keys.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_keys(const quern_ponet_chunks_desc *desc, int32_t device, const void *k, const void *segment, const int32_t *segment_ids, const uint8_t *valid, float *probabilities, void *state, float *segment_max, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_keys$handle() {
+        return quern_ponet_chunks_keys.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_keys(const quern_ponet_chunks_desc *desc, int32_t device, const void *k, const void *segment, const int32_t *segment_ids, const uint8_t *valid, float *probabilities, void *state, float *segment_max, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_keys$address() {
+        return quern_ponet_chunks_keys.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_keys(const quern_ponet_chunks_desc *desc, int32_t device, const void *k, const void *segment, const int32_t *segment_ids, const uint8_t *valid, float *probabilities, void *state, float *segment_max, void *workspace, size_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_ponet_chunks_keys(MemorySegment desc, int device, MemorySegment k, MemorySegment segment, MemorySegment segment_ids, MemorySegment valid, MemorySegment probabilities, MemorySegment state, MemorySegment segment_max, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_ponet_chunks_keys.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_keys", desc, device, k, segment, segment_ids, valid, probabilities, state, segment_max, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, k, segment, segment_ids, valid, probabilities, state, segment_max, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_ponet_chunks_fuse {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_ponet_chunks_fuse");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_fuse(const quern_ponet_chunks_desc *desc, int32_t device, const void *o, const void *local, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *state, float *segment_max, void *out, float *probabilities, quern_error_record *errors, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_ponet_chunks_fuse$descriptor() {
+        return quern_ponet_chunks_fuse.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_fuse(const quern_ponet_chunks_desc *desc, int32_t device, const void *o, const void *local, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *state, float *segment_max, void *out, float *probabilities, quern_error_record *errors, void *stream)
+     * }
+     */
+    public static MethodHandle quern_ponet_chunks_fuse$handle() {
+        return quern_ponet_chunks_fuse.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_fuse(const quern_ponet_chunks_desc *desc, int32_t device, const void *o, const void *local, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *state, float *segment_max, void *out, float *probabilities, quern_error_record *errors, void *stream)
+     * }
+     */
+    public static MemorySegment quern_ponet_chunks_fuse$address() {
+        return quern_ponet_chunks_fuse.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_ponet_chunks_fuse(const quern_ponet_chunks_desc *desc, int32_t device, const void *o, const void *local, const int32_t *segment_ids, const uint8_t *valid, const uint8_t *special, void *state, float *segment_max, void *out, float *probabilities, quern_error_record *errors, void *stream)
+     * }
+     */
+    public static int quern_ponet_chunks_fuse(MemorySegment desc, int device, MemorySegment o, MemorySegment local, MemorySegment segment_ids, MemorySegment valid, MemorySegment special, MemorySegment state, MemorySegment segment_max, MemorySegment out, MemorySegment probabilities, MemorySegment errors, MemorySegment stream) {
+        var mh$ = quern_ponet_chunks_fuse.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_ponet_chunks_fuse", desc, device, o, local, segment_ids, valid, special, state, segment_max, out, probabilities, errors, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, o, local, segment_ids, valid, special, state, segment_max, out, probabilities, errors, stream);
         } catch (Error | RuntimeException ex) {
            throw ex;
         } catch (Throwable ex$) {

@@ -23,6 +23,13 @@ final class Sequences {
     this.tokens = tokens;
   }
 
+  /** The tokens of a call are one sequence. */
+  void takeOne(long tokens) {
+    offsets = null;
+    count = 1;
+    this.tokens = tokens;
+  }
+
   void clear() {
     offsets = null;
   }
@@ -34,6 +41,9 @@ final class Sequences {
 
   /** Where sequence {@code s} begins. */
   long offset(long s) {
+    if (offsets == null) {
+      return s == 0 ? 0 : tokens;
+    }
     return wide ? offsets.get(JAVA_LONG, s * Long.BYTES) : offsets.get(JAVA_INT, s * Integer.BYTES);
   }
 

@@ -29,6 +29,8 @@ final class CudaKernels {
           CudaWindowPool::prepare,
           CudaPonetSegments::prepare,
           CudaPonetPooling::prepare,
+          CudaPonetMixer::prepare,
+          CudaPonetChunks::prepare,
           CudaTokenMatch::prepare,
           CudaTokenMerge::prepare,
           CudaTokenUnmerge::prepare,

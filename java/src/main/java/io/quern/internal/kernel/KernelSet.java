@@ -25,6 +25,8 @@ package io.quern.internal.kernel;
  * @param windowPool kernels of {@code WindowPool}
  * @param ponetSegments kernels of {@code PonetSegments}
  * @param ponetPooling kernels of {@code PonetPooling}
+ * @param ponetMixer kernels of {@code PonetMixer}
+ * @param ponetChunks kernels of {@code PonetChunks}
  * @param tokenMatch kernels of {@code TokenMatch}
  * @param tokenMerge kernels of {@code TokenMerge}
  * @param tokenUnmerge kernels of {@code TokenUnmerge}
@@ -56,6 +58,8 @@ public record KernelSet(
     WindowPoolKernel.Factory windowPool,
     PonetSegmentsKernel.Factory ponetSegments,
     PonetPoolingKernel.Factory ponetPooling,
+    PonetMixerKernel.Factory ponetMixer,
+    PonetChunksKernel.Factory ponetChunks,
     TokenMatchKernel.Factory tokenMatch,
     TokenMergeKernel.Factory tokenMerge,
     TokenUnmergeKernel.Factory tokenUnmerge,

@@ -24,6 +24,8 @@ public enum Operator {
   WINDOW_POOL("WindowPool"),
   PONET_SEGMENTS("PonetSegments"),
   PONET_POOLING("PonetPooling"),
+  PONET_MIXER("PonetMixer"),
+  PONET_CHUNKS("PonetChunks"),
   TOKEN_MATCH("TokenMatch"),
   TOKEN_MERGE("TokenMerge"),
   TOKEN_UNMERGE("TokenUnmerge"),

@@ -37,6 +37,8 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
         (device, spec) -> new ScalarPonetPooling(spec),
+        (device, spec) -> new ScalarPonetMixer(spec),
+        (device, spec) -> new ScalarPonetChunks(spec),
         (device, spec) -> new ScalarTokenMatch(spec),
         (device, spec) -> new ScalarTokenMerge(spec),
         (device, spec) -> new ScalarTokenUnmerge(spec),

@@ -2,6 +2,7 @@ package io.quern.internal.simd;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.quern.internal.cpu.PonetTask;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -74,8 +75,8 @@ final class PonetRows {
    * multiple of 64 elements: element i of the result is {@code (p_i + p_{i+32}) + (p_{i+16} +
    * p_{i+48})}.
    */
-  static void products(
-      MemorySegment rows, long at, float[] query, int first, int dim, float[] sums, int to) {
+  private static void products(
+      MemorySegment rows, long at, float[] query, int first, int dim, float[] sums) {
     for (int i = 0; i < PARTIALS; i += LANES) {
       FloatVector p0 = FloatVector.zero(Species.FLOAT);
       FloatVector p1 = p0;
@@ -97,12 +98,129 @@ final class PonetRows {
             FloatVector.fromMemorySegment(Species.FLOAT, rows, key + 12 * PARTIALS, ORDER)
                 .fma(FloatVector.fromArray(Species.FLOAT, query, q + 3 * PARTIALS), p3);
       }
-      p0.add(p2).add(p1.add(p3)).intoArray(sums, to + i);
+      p0.add(p2).add(p1.add(p3)).intoArray(sums, i);
+    }
+  }
+
+  /**
+   * {@link #products} of four rows where a vector has as many lanes as it leaves sums. Halving
+   * those by shuffles as well made C2 box them in some runs.
+   */
+  private static void productsOfFour(
+      MemorySegment rows,
+      long a,
+      long b,
+      long c,
+      long e,
+      float[] query,
+      int first,
+      int dim,
+      float[] sums) {
+    FloatVector a0 = FloatVector.zero(Species.FLOAT);
+    FloatVector a1 = a0;
+    FloatVector a2 = a0;
+    FloatVector a3 = a0;
+    FloatVector b0 = a0;
+    FloatVector b1 = a0;
+    FloatVector b2 = a0;
+    FloatVector b3 = a0;
+    FloatVector c0 = a0;
+    FloatVector c1 = a0;
+    FloatVector c2 = a0;
+    FloatVector c3 = a0;
+    FloatVector e0 = a0;
+    FloatVector e1 = a0;
+    FloatVector e2 = a0;
+    FloatVector e3 = a0;
+    for (int d = 0; d < dim; d += 4 * PARTIALS) {
+      FloatVector q = FloatVector.fromArray(Species.FLOAT, query, first + d);
+      long at = (long) d * Float.BYTES;
+      a0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a0);
+      b0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b0);
+      c0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c0);
+      e0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e0);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + PARTIALS);
+      at += 4 * PARTIALS;
+      a1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a1);
+      b1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b1);
+      c1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c1);
+      e1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e1);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 2 * PARTIALS);
+      at += 4 * PARTIALS;
+      a2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a2);
+      b2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b2);
+      c2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c2);
+      e2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e2);
+      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 3 * PARTIALS);
+      at += 4 * PARTIALS;
+      a3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a3);
+      b3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b3);
+      c3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c3);
+      e3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e3);
+    }
+    a0 = a0.add(a2).add(a1.add(a3));
+    b0 = b0.add(b2).add(b1.add(b3));
+    c0 = c0.add(c2).add(c1.add(c3));
+    e0 = e0.add(e2).add(e1.add(e3));
+    a0.intoArray(sums, 0);
+    b0.intoArray(sums, PARTIALS);
+    c0.intoArray(sums, 2 * PARTIALS);
+    e0.intoArray(sums, 3 * PARTIALS);
+  }
+
+  /**
+   * The dot products of rows with the heads' pieces of the query.
+   *
+   * @param at where the rows are
+   * @param places where a row's scores go, head by head {@code CHUNK} apart, {@code chunk}
+   *     subtracted
+   * @param stride from one head's columns in the row to the next one's
+   * @param dim columns of a head, a multiple of 64
+   */
+  static void scores(
+      MemorySegment rows,
+      long[] at,
+      int[] places,
+      int n,
+      int chunk,
+      int stride,
+      float[] query,
+      int dim,
+      int heads,
+      float scale,
+      float[] sums,
+      float[] scores) {
+    int i = 0;
+    for (; LANES == PARTIALS && i <= n - 4; i += 4) {
+      for (int h = 0; h < heads; h++) {
+        long key = (long) h * stride * Float.BYTES;
+        productsOfFour(
+            rows,
+            at[i] + key,
+            at[i + 1] + key,
+            at[i + 2] + key,
+            at[i + 3] + key,
+            query,
+            h * dim,
+            dim,
+            sums);
+        int to = h * PonetTask.CHUNK - chunk;
+        scores[to + places[i]] = halved(sums, 0) * scale;
+        scores[to + places[i + 1]] = halved(sums, PARTIALS) * scale;
+        scores[to + places[i + 2]] = halved(sums, 2 * PARTIALS) * scale;
+        scores[to + places[i + 3]] = halved(sums, 3 * PARTIALS) * scale;
+      }
+    }
+    for (; i < n; i++) {
+      for (int h = 0; h < heads; h++) {
+        products(rows, at[i] + (long) h * stride * Float.BYTES, query, h * dim, dim, sums);
+        scores[h * PonetTask.CHUNK - chunk + places[i]] = halved(sums, 0) * scale;
+      }
     }
   }
 
   /** The rest of what {@link #products} began. */
-  static float halved(float[] sums, int at) {
+  private static float halved(float[] sums, int at) {
     float s0 = (sums[at] + sums[at + 8]) + (sums[at + 4] + sums[at + 12]);
     float s1 = (sums[at + 1] + sums[at + 9]) + (sums[at + 5] + sums[at + 13]);
     float s2 = (sums[at + 2] + sums[at + 10]) + (sums[at + 6] + sums[at + 14]);

@@ -37,6 +37,8 @@ public final class SimdKernels {
         (device, spec) -> new SimdWindowPool(spec),
         (device, spec) -> new HostPonetSegments(spec),
         (device, spec) -> new SimdPonetPooling(spec),
+        (device, spec) -> new SimdPonetMixer(spec),
+        (device, spec) -> new SimdPonetChunks(spec),
         (device, spec) -> new SimdTokenMatch(spec),
         (device, spec) -> new SimdTokenMerge(spec),
         (device, spec) -> new SimdTokenUnmerge(spec),

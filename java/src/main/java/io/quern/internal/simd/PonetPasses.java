@@ -1,0 +1,758 @@
+package io.quern.internal.simd;
+
+import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
+
+import io.quern.DType;
+import io.quern.internal.cpu.HostStream;
+import io.quern.internal.cpu.PonetTask;
+import io.quern.internal.scalar.CanonicalMath;
+import io.quern.op.PonetPooling;
+import java.lang.foreign.Arena;
+import java.lang.foreign.MemorySegment;
+import java.util.Arrays;
+
+/**
+ * The passes of PoNet's pooling: queries; keys; segment, local and o, with the output. Work is cut
+ * by tokens, never by heads, so that whole rows stream by: a pass over a quarter of the columns at
+ * a time takes three times as long. The chunks' shares of the first two passes are in the workspace
+ * and combined in between, in ascending order.
+ */
+class PonetPasses extends PonetTask {
+  /** The most columns of a slice of heads. */
+  private static final int COLUMNS = PonetPooling.MAX_HEAD_DIM;
+
+  /** The most heads of a slice. */
+  private static final int HEADS = 64;
+
+  /** Widened rows of local that are kept: the widest window and one that is coming. */
+  private static final int KEPT = PonetPooling.MAX_WINDOW + 1;
+
+  /** What is done, and what its rows of work are. */
+  enum Pass {
+    /** Chunks: their sums of queries. */
+    QUERIES,
+    /** Sequences: their mean queries, and the chains of their segments. */
+    MEAN,
+    /** Chunks: their states of the softmax. */
+    KEYS,
+    /** Sequences: v. */
+    VALUE,
+    /** Tokens: the output, by the first token of each segment. */
+    FUSION,
+    /** Tokens of a chunk: the maxima of the runs of one segment that begin there. */
+    SEGMENTS,
+    /** Tokens of a chunk: their rows of the output. */
+    ROWS
+  }
+
+  /**
+   * Room for all chunks: chunk c of a sequence s is in place {@code offset(s) / 64 + s + c}, so
+   * that no two share one.
+   */
+  static long places(long sequences, long tokens) {
+    return tokens / PonetTask.CHUNK + sequences;
+  }
+
+  /** Bytes of what chunks and sequences leave in the workspace. */
+  static long shareBytes(PonetPooling.Spec spec, long sequences, long tokens) {
+    long rows = places(sequences, tokens) + sequences;
+    long floats = 2 * rows * spec.columns() + 2 * rows * spec.heads();
+    return Math.ceilDiv(floats * Float.BYTES, 16) * 16;
+  }
+
+  /** What one worker computes in. */
+  static final class Scratch {
+    final Tile tile = new Tile();
+    final RowReduction reduction = new RowReduction();
+    final float[] query = new float[COLUMNS];
+    final float[] value = new float[COLUMNS];
+    final float[] chunk = new float[COLUMNS];
+    final float[] lift = new float[COLUMNS];
+    final float[] alone = new float[COLUMNS];
+    final float[] row = new float[COLUMNS];
+    final float[] scores = new float[HEADS * PonetTask.CHUNK];
+    final float[] weights = new float[PonetTask.CHUNK];
+    final float[] partials = new float[4 * PonetRows.PARTIALS];
+
+    /** Tokens of a batch, counted in their sequence, and where their rows are in {@code rows}. */
+    final int[] tokens = new int[PonetTask.CHUNK];
+
+    final long[] at = new long[PonetTask.CHUNK];
+    MemorySegment rows;
+    int listed;
+
+    /** A state of the softmax, with {@code value}. */
+    float max;
+
+    float sum;
+
+    /** Whether padding was among what was listed. */
+    boolean padded;
+
+    private static Scratch[] ofEach(int workers) {
+      Scratch[] scratches = new Scratch[workers];
+      Arrays.setAll(scratches, i -> new Scratch());
+      return scratches;
+    }
+  }
+
+  /** Where one worker widens rows of F16 and BF16. */
+  private static final class Widened {
+    private final MemorySegment rows =
+        Arena.ofAuto().allocate((long) PonetTask.CHUNK * COLUMNS * Float.BYTES, 64);
+    private final MemorySegment kept =
+        Arena.ofAuto().allocate((long) KEPT * COLUMNS * Float.BYTES, 64);
+
+    /** Which row is in each place of {@code kept}, counted over all sequences, or none. */
+    private final long[] keeps = new long[KEPT];
+
+    private static Widened[] ofEach(int workers) {
+      Widened[] widened = new Widened[workers];
+      Arrays.setAll(widened, i -> new Widened());
+      return widened;
+    }
+  }
+
+  Scratch[] scratches;
+  private Widened[] widened;
+  private Pass pass;
+
+  /** Whether the segment ids of a chunk do not descend. */
+  private boolean ascending;
+
+  // Where things are in the workspace, in bytes.
+  private long querySums;
+  long chunkMax;
+  long chunkSum;
+  long max;
+  long sum;
+
+  /** Mean queries and v, a row for each sequence; sums of values, as wide as keys are. */
+  long queries;
+
+  long values;
+  long valueSums;
+
+  /**
+   * Lays the workspace out from a byte on, behind the operands.
+   *
+   * @param pass what is to be done
+   */
+  final void lay(Pass pass, HostStream host, long first) {
+    this.pass = pass;
+    scratches = host.kept(Scratch[].class, Scratch::ofEach);
+    widened =
+        keyType == DType.F32 && rowType == DType.F32
+            ? null
+            : host.kept(Widened[].class, Widened::ofEach);
+    long sequences = sequences();
+    long places = places(sequences, tokens);
+    long columns = (long) spec.columns() * Float.BYTES;
+    long heads = (long) spec.heads() * Float.BYTES;
+    querySums = first;
+    queries = querySums + places * columns;
+    values = queries + sequences * columns;
+    chunkMax = values + sequences * columns;
+    chunkSum = chunkMax + places * heads;
+    max = chunkSum + places * heads;
+    sum = max + sequences * heads;
+    valueSums = sum + sequences * heads;
+  }
+
+  @Override
+  protected void begin() {
+    ascending = true;
+    for (long t = 1; pass == Pass.SEGMENTS && t < tokens; t++) {
+      ascending &= segmentId(t - 1) <= segmentId(t);
+    }
+  }
+
+  @Override
+  protected void run(int worker, long from, long to) {
+    if (refuses()) {
+      return;
+    }
+    int most = Math.min(HEADS, COLUMNS / spec.headDim());
+    for (int head = 0; head < spec.heads(); head += most) {
+      int heads = Math.min(most, spec.heads() - head);
+      switch (pass) {
+        case QUERIES, KEYS -> chunks(worker, from, to, head, heads);
+        case MEAN, VALUE -> {
+          for (long s = from; s < to; s++) {
+            if (pass == Pass.VALUE) {
+              mergeStates(worker, s, head, heads);
+            } else {
+              meanOfQueries(worker, s, head, heads);
+            }
+          }
+        }
+        case FUSION -> fuse(worker, from, to, head, heads);
+        case SEGMENTS -> raise(worker, from, to, head, heads);
+        case ROWS -> fuseRows(worker, from, to, head, heads);
+      }
+    }
+  }
+
+  /** The last sequence that begins at or before a token, or whose chunks begin so. */
+  private long sequenceAt(long at, boolean places) {
+    long low = 0;
+    long high = sequences() - 1;
+    while (low < high) {
+      long middle = (low + high + 1) >>> 1;
+      long start = places ? offset(middle) / CHUNK + middle : offset(middle);
+      if (start <= at) {
+        low = middle;
+      } else {
+        high = middle - 1;
+      }
+    }
+    return low;
+  }
+
+  /** Computes the chunks that are in a range of places. */
+  private void chunks(int worker, long from, long to, int head, int heads) {
+    long s = sequenceAt(from, true);
+    for (long place = from; place < to; place++) {
+      while (s + 1 < sequences() && offset(s + 1) / CHUNK + s + 1 <= place) {
+        s++;
+      }
+      long begin = offset(s);
+      long length = offset(s + 1) - begin;
+      long chunk = (place - begin / CHUNK - s) * CHUNK;
+      if (chunk < 0 || chunk >= length) {
+        continue;
+      }
+      int n = list(scratches[worker], begin, chunk, length);
+      if (pass == Pass.QUERIES) {
+        sumQueries(worker, begin, n, place, head, heads);
+      } else {
+        addKeys(worker, s, begin, (int) chunk, n, place, head, heads);
+      }
+    }
+  }
+
+  private long columnBytes(int head) {
+    return (long) head * spec.headDim() * Float.BYTES;
+  }
+
+  /** The address in the workspace of a row of all columns, from the slice's first one on. */
+  final long row(long first, long number, int head) {
+    return first + number * spec.columns() * Float.BYTES + columnBytes(head);
+  }
+
+  final void setHead(long first, long number, int head, float value) {
+    workspace.set(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES, value);
+  }
+
+  final float head(long first, long number, int head) {
+    return workspace.get(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES);
+  }
+
+  private float stateHead(long first, int head) {
+    return state.get(JAVA_FLOAT, first + (long) head * Float.BYTES);
+  }
+
+  /** Lists the valid tokens of a chunk; their number. */
+  final int list(Scratch scratch, long begin, long chunk, long length) {
+    int n = 0;
+    for (int i = 0; i < Math.min(CHUNK, length - chunk); i++) {
+      if (isValid(begin + chunk + i)) {
+        scratch.tokens[n++] = (int) chunk + i;
+      }
+    }
+    return n;
+  }
+
+  /** Finds, or widens, {@code dim} columns of the listed tokens' rows, which begin at a byte. */
+  final void locate(
+      int worker, DType dtype, MemorySegment x, long first, long stride, int n, int dim) {
+    Scratch scratch = scratches[worker];
+    for (int k = 0; k < n; k++) {
+      scratch.at[k] = first + scratch.tokens[k] * stride;
+    }
+    scratch.rows = x;
+    if (dtype != DType.F32) {
+      for (int k = 0; k < n; k++) {
+        long to = (long) k * dim * Float.BYTES;
+        scratch.tile.load(dtype, x, scratch.at[k], 0, dim);
+        scratch.tile.storeWidened(dtype, 0, widened[worker].rows, to, dim);
+        scratch.at[k] = to;
+      }
+      scratch.rows = widened[worker].rows;
+    }
+  }
+
+  /** Bytes of the columns before a head. */
+  private long skipped(DType dtype, int head) {
+    return (long) head * spec.headDim() * dtype.byteSize();
+  }
+
+  private void sumQueries(int worker, long begin, int n, long place, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    locate(worker, keyType, q, begin * strideQ + skipped(keyType, head), strideQ, n, dim);
+    Arrays.fill(scratch.chunk, 0, dim, 0);
+    PonetRows.add(scratch.rows, scratch.at, n, scratch.chunk, dim);
+    MemorySegment.copy(scratch.chunk, 0, workspace, JAVA_FLOAT, row(querySums, place, head), dim);
+  }
+
+  /** The mean query of each head of a sequence; with the first slice the chains. */
+  void meanOfQueries(int worker, long s, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long begin = offset(s);
+    long length = offset(s + 1) - begin;
+    if (head == 0 && state == null) {
+      chain(begin, length);
+    } else if (head == 0) {
+      count(countValid(begin, length));
+    }
+    long place = begin / CHUNK + s;
+    long chunks = Math.ceilDiv(length, (long) CHUNK);
+    if (state == null) {
+      Arrays.fill(scratch.query, 0, dim, 0);
+    } else {
+      MemorySegment.copy(state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), scratch.query, 0, dim);
+    }
+    for (long chunk = 0; chunk < chunks; chunk += CHUNK) {
+      int n = (int) Math.min(CHUNK, chunks - chunk);
+      for (int i = 0; i < n; i++) {
+        scratch.at[i] = row(querySums, place + chunk + i, head);
+      }
+      PonetRows.add(workspace, scratch.at, n, scratch.query, dim);
+    }
+    if (state == null) {
+      TileReduce.divide(scratch.query, (float) countValid(begin, length), dim);
+      MemorySegment.copy(scratch.query, 0, workspace, JAVA_FLOAT, row(queries, s, head), dim);
+    } else {
+      MemorySegment.copy(scratch.query, 0, state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), dim);
+    }
+  }
+
+  /** The state of the softmax over a chunk's keys, head by head. */
+  void addKeys(int worker, long s, long begin, int chunk, int n, long place, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int headDim = spec.headDim();
+    if (state == null) {
+      MemorySegment.copy(
+          workspace, JAVA_FLOAT, row(queries, s, head), scratch.query, 0, heads * headDim);
+    } else {
+      MemorySegment.copy(
+          state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), scratch.query, 0, heads * headDim);
+      TileReduce.divide(scratch.query, (float) stateValid(), heads * headDim);
+    }
+    locate(
+        worker, keyType, k, begin * strideK + skipped(keyType, head), strideK, n, heads * headDim);
+    Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
+    score(scratch, n, chunk, heads);
+    if (probabilities != null) {
+      keepScores(scratch, begin + chunk, n, chunk, head, heads);
+    }
+    for (int h = 0; h < heads; h++) {
+      if (!weigh(scratch, h, n, chunk, place, head)) {
+        continue;
+      }
+      PonetRows.weightedSum(
+          scratch.rows, scratch.at, n, columnBytes(h), scratch.weights, scratch.chunk, headDim);
+      MemorySegment.copy(
+          scratch.chunk, 0, workspace, JAVA_FLOAT, row(valueSums, place, head + h), headDim);
+    }
+  }
+
+  /**
+   * The softmax over a chunk's scores of a head: maximum and sum are stored, the listed tokens'
+   * weights are in {@code scratch.weights}. False if the chunk is passed over.
+   */
+  final boolean weigh(Scratch scratch, int h, int n, int chunk, long place, int head) {
+    int scores = h * CHUNK;
+    float max = RowReduction.max(scratch.scores, scores, CHUNK);
+    setHead(chunkMax, place, head + h, max);
+    if (max == Float.NEGATIVE_INFINITY) {
+      return false;
+    }
+    RowReduction.exp(scratch.scores, scores, CHUNK, max);
+    setHead(chunkSum, place, head + h, scratch.reduction.sum(scratch.scores, scores, CHUNK));
+    for (int i = 0; i < n; i++) {
+      scratch.weights[i] = scratch.scores[scores + scratch.tokens[i] - chunk];
+    }
+    return true;
+  }
+
+  /** Merges the states of a sequence's chunks, in ascending order, down to v. */
+  void mergeStates(int worker, long s, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int headDim = spec.headDim();
+    long place = offset(s) / CHUNK + s;
+    long chunks = Math.ceilDiv(offset(s + 1) - offset(s), (long) CHUNK);
+    for (int h = head; h < head + heads; h++) {
+      Arrays.fill(scratch.value, 0, headDim, 0);
+      scratch.max = Float.NEGATIVE_INFINITY;
+      scratch.sum = 0;
+      if (state != null) {
+        MemorySegment.copy(state, JAVA_FLOAT, row(stateValue(), 0, h), scratch.value, 0, headDim);
+        scratch.max = stateHead(stateMax(), h);
+        scratch.sum = stateHead(stateSum(), h);
+      }
+      merge(scratch, place, chunks, h, headDim);
+      if (state != null) {
+        MemorySegment.copy(scratch.value, 0, state, JAVA_FLOAT, row(stateValue(), 0, h), headDim);
+        state.set(JAVA_FLOAT, stateMax() + (long) h * Float.BYTES, scratch.max);
+        state.set(JAVA_FLOAT, stateSum() + (long) h * Float.BYTES, scratch.sum);
+        continue;
+      }
+      TileReduce.divide(scratch.value, scratch.sum, headDim);
+      MemorySegment.copy(scratch.value, 0, workspace, JAVA_FLOAT, row(values, s, h), headDim);
+      setHead(max, s, h, scratch.max);
+      setHead(sum, s, h, scratch.sum);
+    }
+  }
+
+  /** Merges chunks' states of a head with values of {@code dim} columns into the scratch's. */
+  final void merge(Scratch scratch, long place, long chunks, int h, int dim) {
+    for (long at = place; at < place + chunks; at++) {
+      float nextMax = head(chunkMax, at, h);
+      if (nextMax == Float.NEGATIVE_INFINITY) {
+        continue;
+      }
+      float nextSum = head(chunkSum, at, h);
+      boolean first = scratch.max == Float.NEGATIVE_INFINITY;
+      float[] next = first ? scratch.value : scratch.chunk;
+      long value = valueSums + (at * spec.heads() + h) * dim * Float.BYTES;
+      MemorySegment.copy(workspace, JAVA_FLOAT, value, next, 0, dim);
+      if (first) {
+        scratch.max = nextMax;
+        scratch.sum = nextSum;
+      } else {
+        float merged = Math.max(scratch.max, nextMax) + 0.0f;
+        float a = CanonicalMath.exp(scratch.max - merged);
+        float b = CanonicalMath.exp(nextMax - merged);
+        scratch.max = merged;
+        scratch.sum = Math.fma(nextSum, b, scratch.sum * a);
+        PonetRows.merge(scratch.value, a, next, b, dim);
+      }
+    }
+  }
+
+  /** The scores of the listed tokens of a chunk. */
+  private void score(Scratch scratch, int n, int chunk, int heads) {
+    int headDim = spec.headDim();
+    float scale = spec.scale();
+    if (headDim % 64 == 0) {
+      PonetRows.scores(
+          scratch.rows,
+          scratch.at,
+          scratch.tokens,
+          n,
+          chunk,
+          headDim,
+          scratch.query,
+          headDim,
+          heads,
+          scale,
+          scratch.partials,
+          scratch.scores);
+      return;
+    }
+    float[] key = scratch.row;
+    for (int i = 0; i < n; i++) {
+      MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], key, 0, heads * headDim);
+      for (int h = 0; h < heads; h++) {
+        int first = h * headDim;
+        scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
+            scratch.reduction.dot(scratch.query, first, key, first, headDim) * scale;
+      }
+    }
+  }
+
+  final void keepScores(Scratch scratch, long from, int n, int chunk, int head, int heads) {
+    for (int i = 0; i < n; i++) {
+      int place = scratch.tokens[i] - chunk;
+      for (int h = 0; h < heads; h++) {
+        setProbability(from + place, head + h, scratch.scores[h * CHUNK + place]);
+      }
+    }
+  }
+
+  /** Scores become probabilities. */
+  private void normalise(long s, long token, int head, int heads) {
+    for (int h = head; h < head + heads; h++) {
+      float p = 0;
+      if (isValid(token)) {
+        float score = probability(token, h);
+        float most = state == null ? head(max, s, h) : stateHead(stateMax(), h);
+        float all = state == null ? head(sum, s, h) : stateHead(stateSum(), h);
+        p = CanonicalMath.exp(score - most) / all;
+      }
+      setProbability(token, h, p);
+    }
+  }
+
+  /** A sequence without a valid token. */
+  private void normaliseNone(long token, long length, int head, int heads) {
+    for (int h = head; h < head + heads; h++) {
+      setProbability(token, h, probabilityOfNone(length));
+    }
+  }
+
+  /** Writes the rows of the segments whose first tokens are in a range, and its other rows. */
+  private void fuse(int worker, long from, long to, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long skip = (long) head * spec.headDim() * spec.out().byteSize();
+    for (long s = sequenceAt(from, false); s < sequences() && offset(s) < to; s++) {
+      long begin = offset(s);
+      long length = offset(s + 1) - begin;
+      if (begin + length <= from) {
+        continue;
+      }
+      MemorySegment.copy(workspace, JAVA_FLOAT, row(values, s, head), scratch.value, 0, dim);
+      System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
+      TileReduce.add(scratch.alone, 0f, dim);
+      forgetKept(worker);
+      boolean none = probabilities != null && countValid(begin, length) == 0;
+      for (long token = Math.max(from, begin); token < Math.min(to, begin + length); token++) {
+        boolean inside = hasSegment(token, length);
+        if (inside && first(begin + segmentId(token)) == token - begin) {
+          int first = (int) (token - begin);
+          segmentMax(worker, begin, first, head, heads);
+          for (int t = first; t >= 0; ) {
+            t = fuseBatch(worker, begin, length, t, head, heads);
+          }
+        }
+        if (!isValid(token) || !inside) {
+          if (isValid(token)) {
+            reportSegment(token, length);
+          }
+          Tile.storeZeros(out, token * strideOut + skip, (long) dim * spec.out().byteSize());
+        }
+        if (none) {
+          normaliseNone(token, length, head, heads);
+        } else if (probabilities != null) {
+          normalise(s, token, head, heads);
+        }
+      }
+    }
+  }
+
+  /** Lists up to a chunk of valid tokens of a segment from {@code t} on; the next one, or −1. */
+  private int listSegment(int worker, long begin, int t) {
+    Scratch scratch = scratches[worker];
+    int n = 0;
+    int next = t;
+    for (; next >= 0 && n < CHUNK; next = next(begin + next)) {
+      if (isValid(begin + next)) {
+        scratch.tokens[n++] = next;
+      } else {
+        scratch.padded = true;
+      }
+    }
+    scratch.listed = n;
+    return next;
+  }
+
+  /** {@code scratch.lift = v + s} of the segment that begins with token {@code first}. */
+  private void segmentMax(int worker, long begin, int first, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    Arrays.fill(scratch.lift, 0, dim, Float.NEGATIVE_INFINITY);
+    scratch.padded = false;
+    for (int t = first; t >= 0; ) {
+      t = listSegment(worker, begin, t);
+      raiseListed(worker, begin, head, heads);
+    }
+    TileReduce.add(scratch.lift, scratch.value, dim);
+  }
+
+  /** Takes the listed tokens into the maximum {@code scratch.lift}. */
+  private void raiseListed(int worker, long begin, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    float[] best = scratch.lift;
+    int n = scratch.listed;
+    long at = firstSegment + begin * strideSegment + skipped(rowType, head);
+    locate(worker, rowType, segment, at, strideSegment, n, dim);
+    int i = 0;
+    for (; i <= n - 2; i += 2) {
+      PonetRows.max(scratch.rows, scratch.at[i], scratch.at[i + 1], best, dim);
+    }
+    if (i < n) {
+      PonetRows.max(scratch.rows, scratch.at[i], best, dim);
+    }
+    if (scratch.padded) {
+      for (int d = 0; d < dim; d++) {
+        best[d] = Math.max(best[d], FILL);
+      }
+    }
+    TileReduce.add(best, 0f, dim);
+  }
+
+  /**
+   * Takes the runs that begin in a range of a chunk's tokens into the table. Where ids descend two
+   * runs may be of one segment, and one thread does it all.
+   */
+  private void raise(int worker, long from, long to, int head, int heads) {
+    if (!ascending && from > 0) {
+      return;
+    }
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long end = ascending ? to : tokens;
+    for (long token = from; token < end; ) {
+      int id = segmentId(token);
+      if (!hasSegment(token, tokens) || (token == from && from > 0 && segmentId(from - 1) == id)) {
+        token++;
+        while (token < end && segmentId(token) == id) {
+          token++;
+        }
+        continue;
+      }
+      MemorySegment.copy(table, JAVA_FLOAT, row(0, id, head), scratch.lift, 0, dim);
+      while (token < tokens && segmentId(token) == id) {
+        scratch.padded = false;
+        scratch.listed = 0;
+        for (; token < tokens && segmentId(token) == id && scratch.listed < CHUNK; token++) {
+          if (isValid(token)) {
+            scratch.tokens[scratch.listed++] = (int) token;
+          } else {
+            scratch.padded = true;
+          }
+        }
+        raiseListed(worker, 0, head, heads);
+      }
+      MemorySegment.copy(scratch.lift, 0, table, JAVA_FLOAT, row(0, id, head), dim);
+    }
+  }
+
+  /** Writes a range of a chunk's rows. */
+  private void fuseRows(int worker, long from, long to, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long skip = (long) head * spec.headDim() * spec.out().byteSize();
+    MemorySegment.copy(state, JAVA_FLOAT, row(stateValue(), 0, head), scratch.value, 0, dim);
+    for (int h = 0; h < heads; h++) {
+      float weight = stateHead(stateSum(), head + h);
+      System.arraycopy(scratch.value, h * spec.headDim(), scratch.chunk, 0, spec.headDim());
+      TileReduce.divide(scratch.chunk, weight, spec.headDim());
+      System.arraycopy(scratch.chunk, 0, scratch.value, h * spec.headDim(), spec.headDim());
+    }
+    System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
+    TileReduce.add(scratch.alone, 0f, dim);
+    forgetKept(worker);
+    int open = -1;
+    for (long token = from; token < to; ) {
+      long first = token;
+      scratch.listed = 0;
+      for (; token < to && token < first + CHUNK; token++) {
+        if (isValid(token) && hasSegment(token, tokens)) {
+          scratch.tokens[scratch.listed++] = (int) token;
+        } else {
+          if (isValid(token)) {
+            reportSegment(token, tokens);
+          }
+          Tile.storeZeros(out, token * strideOut + skip, (long) dim * spec.out().byteSize());
+        }
+        if (probabilities != null && stateValid() == 0) {
+          normaliseNone(token, stateTokens(), head, heads);
+        } else if (probabilities != null) {
+          normalise(0, token, head, heads);
+        }
+      }
+      locate(worker, rowType, o, firstO + skipped(rowType, head), strideO, scratch.listed, dim);
+      for (int i = 0; i < scratch.listed; i++) {
+        int id = segmentId(scratch.tokens[i]);
+        if (id != open) {
+          MemorySegment.copy(table, JAVA_FLOAT, row(0, id, head), scratch.lift, 0, dim);
+          TileReduce.add(scratch.lift, scratch.value, dim);
+          open = id;
+        }
+        fuseRow(worker, 0, tokens, i, head, heads);
+      }
+    }
+  }
+
+  /** Writes up to a chunk of rows of a segment from token {@code t} on; the next one, or −1. */
+  private int fuseBatch(int worker, long begin, long length, int t, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int next = listSegment(worker, begin, t);
+    long at = firstO + begin * strideO + skipped(rowType, head);
+    locate(worker, rowType, o, at, strideO, scratch.listed, heads * spec.headDim());
+    for (int i = 0; i < scratch.listed; i++) {
+      fuseRow(worker, begin, begin + length, i, head, heads);
+    }
+    return next;
+  }
+
+  /** Writes the row of the listed token {@code i}. */
+  private void fuseRow(int worker, long begin, long end, int i, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long token = begin + scratch.tokens[i];
+    float[] row = scratch.row;
+    if (isSpecial(token)) {
+      Arrays.fill(row, 0, dim, 0);
+      PonetRows.fuse(scratch.alone, scratch.rows, scratch.at[i], row, dim);
+    } else {
+      fuseWithLocal(worker, begin, end, token, scratch.at[i], head, heads);
+    }
+    long skip = (long) head * spec.headDim() * spec.out().byteSize();
+    scratch.tile.round(spec.out(), row, dim);
+    scratch.tile.store(spec.out(), row, 0, out, token * strideOut + skip, dim);
+  }
+
+  /** {@code scratch.row = fma(v + s, row of o, l)} of one token. */
+  private void fuseWithLocal(
+      int worker, long begin, long end, long token, long at, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    int reach = spec.window() / 2;
+    long low = Math.max(begin - contextBefore, token - reach);
+    long high = Math.min(end + contextAfter - 1, token + reach);
+    boolean filled = false;
+    for (long i = low; i <= high; i++) {
+      filled |= isFilled(i);
+    }
+    MemorySegment rows = rowType == DType.F32 ? local : widened[worker].kept;
+    float[] row = scratch.row;
+    if (reach == 1 && !filled) {
+      long l0 = localRow(worker, low, head, dim);
+      long l1 = localRow(worker, token, head, dim);
+      long l2 = localRow(worker, high, head, dim);
+      PonetRows.fuse(scratch.lift, scratch.rows, at, rows, l0, l1, l2, row, dim);
+      return;
+    }
+    Arrays.fill(row, 0, dim, filled ? FILL : Float.NEGATIVE_INFINITY);
+    for (long i = low; i <= high; i++) {
+      if (!isFilled(i)) {
+        PonetRows.max(rows, localRow(worker, i, head, dim), row, dim);
+      }
+    }
+    PonetRows.fuse(scratch.lift, scratch.rows, at, row, dim);
+  }
+
+  private boolean isFilled(long token) {
+    return !isValid(token) || isSpecial(token);
+  }
+
+  private void forgetKept(int worker) {
+    if (widened != null) {
+      Arrays.fill(widened[worker].keeps, Long.MIN_VALUE);
+    }
+  }
+
+  /** Where a row of local is, which is widened if it was not yet. */
+  private long localRow(int worker, long token, int head, int dim) {
+    long at = firstLocal + token * strideLocal + (long) head * spec.headDim() * rowType.byteSize();
+    if (rowType == DType.F32) {
+      return at;
+    }
+    int place = (int) Math.floorMod(token, (long) KEPT);
+    long to = (long) place * COLUMNS * Float.BYTES;
+    if (widened[worker].keeps[place] != token) {
+      Tile tile = scratches[worker].tile;
+      tile.load(rowType, local, at, 0, dim);
+      tile.storeWidened(rowType, 0, widened[worker].kept, to, dim);
+      widened[worker].keeps[place] = token;
+    }
+    return to;
+  }
+}
