@@ -25,9 +25,10 @@ import java.util.Objects;
  * out_t = (v + s_t) ∘ o_t + l_t                        s and l as in PonetPooling
  * </pre>
  *
- * <p>The result equals pooling of five projections up to rounding: at C = 128 and weights of variance
- * 1 / C tests hold it to 2 · 10⁻⁵ of the five projections in F64, relative to max(1, |result|).
- * Padding, the CLS/SEP rule, segments, probabilities and bad data are those of {@link PonetPooling}.
+ * <p>The result equals pooling of five projections up to rounding: at C = 128 and weights of
+ * variance 1 / C tests hold it to 2 · 10⁻⁵ of the five projections in F64, relative to max(1,
+ * |result|). Padding, the CLS/SEP rule, segments, probabilities and bad data are those of {@link
+ * PonetPooling}.
  *
  * <p>Canonical order, so that all back ends give the same bits (F32): m, softmax and z as the mean
  * query, softmax and v of {@code PonetPooling}; g, a and v are row dot products, the bias added
