@@ -64,7 +64,7 @@ inline __device__ int64_t half_warp_row() {
   return static_cast<int64_t>(blockIdx.x) * (kPonetThreads / kRowLanes) + threadIdx.x / kRowLanes;
 }
 
-static __global__ void __launch_bounds__(kPonetThreads)
+static __global__ void __launch_bounds__(kPonetThreads, 4)
     mixer_ask_kernel(const __grid_constant__ MixerArguments arguments) {
   const PonetArguments& pooling = arguments.pooling;
   const int64_t at = half_warp_row();
@@ -79,7 +79,7 @@ static __global__ void __launch_bounds__(kPonetThreads)
   }
 }
 
-static __global__ void __launch_bounds__(kPonetThreads)
+static __global__ void __launch_bounds__(kPonetThreads, 4)
     mixer_fold_kernel(const __grid_constant__ MixerArguments arguments) {
   const PonetArguments& pooling = arguments.pooling;
   const int64_t at = static_cast<int64_t>(blockIdx.x) * kPonetThreads + threadIdx.x;
@@ -181,7 +181,7 @@ __global__ void __launch_bounds__(kPonetThreads, 4)
 }
 
 // A block a sequence and head.
-static __global__ void __launch_bounds__(kPonetThreads)
+static __global__ void __launch_bounds__(kPonetThreads, 4)
     mixer_merge_kernel(const __grid_constant__ MixerArguments arguments) {
   const PonetArguments& pooling = arguments.pooling;
   if (pooling.sequences.block_refuses(pooling.errors, pooling.launch, false)) {
@@ -206,7 +206,7 @@ static __global__ void __launch_bounds__(kPonetThreads)
   }
 }
 
-static __global__ void __launch_bounds__(kPonetThreads)
+static __global__ void __launch_bounds__(kPonetThreads, 4)
     mixer_tell_kernel(const __grid_constant__ MixerArguments arguments) {
   const PonetArguments& pooling = arguments.pooling;
   const int64_t at = half_warp_row();
@@ -224,7 +224,7 @@ static __global__ void __launch_bounds__(kPonetThreads)
 
 // A tile of tokens and columns of a layer a block; layers are blockIdx.z.
 template <typename Element, int SUMS>
-__global__ void __launch_bounds__(kProductThreads)
+__global__ void __launch_bounds__(kProductThreads, 1)
     mixer_project_kernel(const __grid_constant__ MixerArguments arguments) {
   using Tile = ProductTile<SUMS>;
   QUERN_SHARED(typename Tile::Shared, shared);

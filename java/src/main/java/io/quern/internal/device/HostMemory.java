@@ -80,7 +80,17 @@ public final class HostMemory extends TypedMemory implements HostBuffer {
           @Override
           protected void free() {}
         };
-    return new HostMemory(segment, dtype, shape, nothing, null);
+    return new HostMemory(plain(segment), dtype, shape, nothing, null);
+  }
+
+  /**
+   * The memory of a mapped file as a segment of the class that all other native memory has, with
+   * the same scope: kernels are compiled for one class.
+   */
+  private static MemorySegment plain(MemorySegment segment) {
+    return segment.getClass() == MemorySegment.NULL.getClass()
+        ? segment
+        : segment.reinterpret(segment.byteSize());
   }
 
   @Override

@@ -40,7 +40,8 @@ final class PonetRows {
   }
 
   private static void addFour(
-      MemorySegment rows, long a, long b, long c, long e, float[] sum, int dim) {
+      MemorySegment memory, long a, long b, long c, long e, float[] sum, int dim) {
+    MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       long skip = (long) d * Float.BYTES;
@@ -56,7 +57,8 @@ final class PonetRows {
     }
   }
 
-  private static void addOne(MemorySegment rows, long at, float[] sum, int dim) {
+  private static void addOne(MemorySegment memory, long at, float[] sum, int dim) {
+    MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       FloatVector.fromArray(Species.FLOAT, sum, d)
@@ -76,7 +78,8 @@ final class PonetRows {
    * p_{i+48})}.
    */
   private static void products(
-      MemorySegment rows, long at, float[] query, int first, int dim, float[] sums) {
+      MemorySegment memory, long at, float[] query, int first, int dim, float[] sums) {
+    MemorySegment rows = NativeRows.known(memory);
     for (int i = 0; i < PARTIALS; i += LANES) {
       FloatVector p0 = FloatVector.zero(Species.FLOAT);
       FloatVector p1 = p0;
@@ -107,7 +110,7 @@ final class PonetRows {
    * those by shuffles as well made C2 box them in some runs.
    */
   private static void productsOfFour(
-      MemorySegment rows,
+      MemorySegment memory,
       long a,
       long b,
       long c,
@@ -116,6 +119,7 @@ final class PonetRows {
       int first,
       int dim,
       float[] sums) {
+    MemorySegment rows = NativeRows.known(memory);
     FloatVector a0 = FloatVector.zero(Species.FLOAT);
     FloatVector a1 = a0;
     FloatVector a2 = a0;
@@ -230,7 +234,8 @@ final class PonetRows {
 
   /** {@code sum[to + d] = Σ_k weights[k] · row_k[d]} by fma in order, from +0. */
   static void weightedSum(
-      MemorySegment rows, long[] at, int n, long skip, float[] weights, float[] sum, int dim) {
+      MemorySegment memory, long[] at, int n, long skip, float[] weights, float[] sum, int dim) {
+    MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - 4 * LANES; d += 4 * LANES) {
       weightedSumOfFour(rows, at, n, skip + (long) d * Float.BYTES, weights, sum, d);
@@ -255,7 +260,8 @@ final class PonetRows {
   }
 
   private static void weightedSumOfFour(
-      MemorySegment rows, long[] at, int n, long skip, float[] weights, float[] sum, int d) {
+      MemorySegment memory, long[] at, int n, long skip, float[] weights, float[] sum, int d) {
+    MemorySegment rows = NativeRows.known(memory);
     FloatVector s0 = FloatVector.zero(Species.FLOAT);
     FloatVector s1 = s0;
     FloatVector s2 = s0;
@@ -293,7 +299,8 @@ final class PonetRows {
   }
 
   /** {@code best} = the greater of itself and a row, NaN if one is. */
-  static void max(MemorySegment rows, long at, float[] best, int dim) {
+  static void max(MemorySegment memory, long at, float[] best, int dim) {
+    MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       FloatVector b = FloatVector.fromArray(Species.FLOAT, best, d);
@@ -309,7 +316,8 @@ final class PonetRows {
   }
 
   /** {@code best} = the greater of itself and of two rows, NaN if one is. */
-  static void max(MemorySegment rows, long at, long next, float[] best, int dim) {
+  static void max(MemorySegment memory, long at, long next, float[] best, int dim) {
+    MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       long skip = (long) d * Float.BYTES;
@@ -326,7 +334,8 @@ final class PonetRows {
   }
 
   /** {@code y = fma(lift, row of o, y + 0)}. */
-  static void fuse(float[] lift, MemorySegment o, long at, float[] y, int dim) {
+  static void fuse(float[] lift, MemorySegment gate, long at, float[] y, int dim) {
+    MemorySegment o = NativeRows.known(gate);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       FloatVector.fromMemorySegment(Species.FLOAT, o, at + (long) d * Float.BYTES, ORDER)
@@ -343,14 +352,16 @@ final class PonetRows {
   /** {@code y = fma(lift, row of o, max(three rows of local))}. */
   static void fuse(
       float[] lift,
-      MemorySegment o,
+      MemorySegment gate,
       long at,
-      MemorySegment local,
+      MemorySegment neighbours,
       long l0,
       long l1,
       long l2,
       float[] y,
       int dim) {
+    MemorySegment o = NativeRows.known(gate);
+    MemorySegment local = NativeRows.known(neighbours);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
       long skip = (long) d * Float.BYTES;

@@ -24,7 +24,8 @@ final class RowSum {
    *
    * @param rows byte offsets of the rows in {@code table}
    */
-  static void of(MemorySegment table, long[] rows, float[] weights, int n, float[] sum, int dim) {
+  static void of(MemorySegment memory, long[] rows, float[] weights, int n, float[] sum, int dim) {
+    MemorySegment table = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - BLOCK; d += BLOCK) {
       block(table, rows, weights, n, sum, d);
@@ -49,7 +50,8 @@ final class RowSum {
   }
 
   private static void block(
-      MemorySegment table, long[] rows, float[] weights, int n, float[] sum, int d) {
+      MemorySegment memory, long[] rows, float[] weights, int n, float[] sum, int d) {
+    MemorySegment table = NativeRows.known(memory);
     FloatVector s0 = FloatVector.zero(Species.FLOAT);
     FloatVector s1 = s0;
     FloatVector s2 = s0;

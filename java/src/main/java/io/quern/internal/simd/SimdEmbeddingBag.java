@@ -221,7 +221,7 @@ final class SimdEmbeddingBag implements EmbeddingBagKernel {
     protected void copy(
         int worker, MemorySegment source, long offset, MemorySegment out, long target) {
       if (from == to) {
-        RowCopy.copy(source, offset, out, target, dim * to.byteSize());
+        NativeRows.copy(source, offset, out, target, dim * to.byteSize());
         return;
       }
       Tile tile = scratches[worker].tile;

@@ -60,7 +60,7 @@ final class SimdEmbeddingGather implements EmbeddingGatherKernel {
         long table = tableOf(i, id);
         long row = table < 0 ? table : row(table, i, id);
         if (row >= 0) {
-          RowCopy.copy(table(table), row, out, i * outStride, rowBytes);
+          NativeRows.copy(table(table), row, out, i * outStride, rowBytes);
         } else if (row != SKIPPED) {
           Tile.storeZeros(out, i * outStride, rowBytes);
         }

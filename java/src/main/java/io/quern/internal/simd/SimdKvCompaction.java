@@ -38,9 +38,9 @@ final class SimdKvCompaction implements KvCompactionKernel {
 
     @Override
     protected void move(MemorySegment cache, long base, long[] moves, int count) {
-      if (rowBytes > MOST_BYTES || cache.getClass() != RowCopy.NATIVE) {
+      if (rowBytes > MOST_BYTES) {
         for (int k = 0; k < count; k++) {
-          RowCopy.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
+          NativeRows.copy(cache, base + moves[2 * k], cache, base + moves[2 * k + 1], rowBytes);
         }
       } else {
         moveShort(cache, base, moves, count, rowBytes);
@@ -48,10 +48,8 @@ final class SimdKvCompaction implements KvCompactionKernel {
     }
 
     private static void moveShort(
-        MemorySegment cache, long base, long[] moves, int count, long rowBytes) {
-      if (cache.getClass() != RowCopy.NATIVE) {
-        throw new AssertionError(cache); // and from here on C2 knows
-      }
+        MemorySegment memory, long base, long[] moves, int count, long rowBytes) {
+      MemorySegment cache = NativeRows.known(memory);
       long whole = rowBytes / VECTOR_BYTES * VECTOR_BYTES;
       for (int k = 0; k < count; k++) {
         long from = base + moves[2 * k];

@@ -70,7 +70,7 @@ final class SimdScatterRows implements ScatterRowsKernel {
     @Override
     protected void scatter(int worker, int first, long target) {
       if (mode == ScatterMode.SET && from == to) {
-        RowCopy.copy(x, first * stride, out, target, dim * to.byteSize());
+        NativeRows.copy(x, first * stride, out, target, dim * to.byteSize());
         return;
       }
       for (long column = 0; column < dim; column += Tile.CAPACITY) {

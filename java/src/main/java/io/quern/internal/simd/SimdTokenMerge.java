@@ -67,7 +67,7 @@ final class SimdTokenMerge implements TokenMergeKernel {
       }
       if (count == 1) {
         long source = (first + list[start]) * stride;
-        RowCopy.copy(x, source, out, target, (long) dim * dtype.byteSize());
+        NativeRows.copy(x, source, out, target, (long) dim * dtype.byteSize());
         return;
       }
       Scratch scratch = scratches[worker];

@@ -33,7 +33,7 @@ final class SimdTokenUnmerge implements TokenUnmergeKernel {
 
     @Override
     protected void copy(MemorySegment y, long source, MemorySegment out, long target) {
-      RowCopy.copy(y, source, out, target, (long) dim * dtype.byteSize());
+      NativeRows.copy(y, source, out, target, (long) dim * dtype.byteSize());
     }
 
     @Override

@@ -57,9 +57,9 @@ final class Tile {
   /** Copies a row in, at element {@code at}, without converting it. */
   void load(DType dtype, MemorySegment source, long offset, int at, int dim) {
     if (dtype == DType.F32) {
-      RowCopy.copy(source, JAVA_FLOAT, offset, floats, at, dim);
+      NativeRows.copy(source, JAVA_FLOAT, offset, floats, at, dim);
     } else {
-      RowCopy.copy(source, JAVA_SHORT, offset, halves, at, dim);
+      NativeRows.copy(source, JAVA_SHORT, offset, halves, at, dim);
     }
   }
 
@@ -99,7 +99,8 @@ final class Tile {
    * NaN gets the largest exponent.
    */
   private static void storeWidenedF16(
-      short[] halves, int at, MemorySegment out, long target, int count) {
+      short[] halves, int at, MemorySegment memory, long target, int count) {
+    MemorySegment out = NativeRows.known(memory);
     int i = 0;
     for (; i <= count - Species.LANES; i += Species.LANES) {
       IntVector bits =
@@ -129,7 +130,8 @@ final class Tile {
   }
 
   private static void storeWidenedBf16(
-      short[] halves, int at, MemorySegment out, long target, int count) {
+      short[] halves, int at, MemorySegment memory, long target, int count) {
+    MemorySegment out = NativeRows.known(memory);
     int i = 0;
     for (; i <= count - Species.LANES; i += Species.LANES) {
       ((IntVector)
@@ -198,9 +200,9 @@ final class Tile {
   /** Copies {@code count} rounded elements from {@code at} out. */
   void store(DType dtype, float[] values, int at, MemorySegment out, long target, int count) {
     if (dtype == DType.F32) {
-      MemorySegment.copy(values, at, out, JAVA_FLOAT, target, count);
+      MemorySegment.copy(values, at, NativeRows.known(out), JAVA_FLOAT, target, count);
     } else {
-      MemorySegment.copy(halves, at, out, JAVA_SHORT, target, count);
+      MemorySegment.copy(halves, at, NativeRows.known(out), JAVA_SHORT, target, count);
     }
   }
 
