@@ -107,9 +107,10 @@ final class PonetWorkload {
             .mapToObj(
                 length ->
                     TimedCase.of(
-                        ATTENTION,
-                        "attention-l%d-b1".formatted(length),
-                        memory -> attention(memory, length)));
+                            ATTENTION,
+                            "attention-l%d-b1".formatted(length),
+                            memory -> attention(memory, length))
+                        .quickly(length == 512));
     return Stream.of(pooling(), longer, attention).flatMap(cases -> cases);
   }
 
