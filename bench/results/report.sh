@@ -9,5 +9,6 @@ rm -rf docs/benchmarks
   bench/results/xeon-amx-2cores-2026-11-23-t2.jsonl \
   bench/results/xeon-amx-2cores-2026-11-23-t1.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-quick.jsonl \
+  bench/results/xeon-amx-2cores-2026-11-26-t1-families.jsonl \
   --notes bench/results/notes.jsonl --appendix bench/results/appendix.md \
   --out docs/benchmarks --markdown docs/benchmarks.md
