@@ -13,8 +13,8 @@ import java.util.Objects;
  * A step of token merging in one plan: {@link TokenMatch}, and {@link TokenMerge} of the slots it
  * finds. The results are theirs, bit for bit.
  *
- * <p>On CUDA a step of up to 1024 tokens is one launch and needs no workspace; a longer one runs its
- * parts, as a CPU does. {@link #isOneLaunch()} says which.
+ * <p>On CUDA a step of up to 1024 tokens is one launch and needs no workspace; a longer one runs
+ * its parts, as a CPU does. {@link #isOneLaunch()} says which.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Source: Bolya et al., Token Merging (2023).
@@ -52,8 +52,8 @@ public final class MergeStep {
    *
    * @param match of the match; its workspace of at least {@link MergeStep#workspaceBytes} bytes,
    *     null where that is 0
-   * @param merge of the merge: its slot is that of the match; its scale may be the similarity of the
-   *     match
+   * @param merge of the merge: its slot is that of the match; its scale may be the similarity of
+   *     the match
    */
   public record Operands(TokenMatch.Operands match, TokenMerge.Operands merge) {
     /** Both are needed. */
