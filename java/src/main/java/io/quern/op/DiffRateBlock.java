@@ -180,10 +180,14 @@ public final class DiffRateBlock {
     private void check() {
       TokenMatch.Operands match = merged.match();
       TokenMerge.Operands merge = merged.merge();
+      Buffer x = merge.x();
       Check.output(OP, "similarity", match.similarity(), DType.F32, device);
       TokenPrune.check(OP, device, prune, ordered);
+      Check.operand(OP, "x", x, spec.dtype, device);
+      Check.tokens(OP, "x", x, ordered.order().shape().dim(0), spec.tokens, spec.dim);
+      Check.disjoint(OP, "order", ordered.order(), "x", x);
+      TokenMatch.disjointFromOutputs(OP, match, "x", x); // before it is called the metric
       MergeStep.check(OP, device, step, merged);
-      Check.disjoint(OP, "order", ordered.order(), "x", merge.x());
       Check.disjoint(OP, "order", ordered.order(), "size", merge.size());
       TokenMatch.disjointFromOutputs(OP, match, "attention", ordered.attention());
       TokenMerge.disjointFromOutputs(OP, merge, "attention", ordered.attention());
