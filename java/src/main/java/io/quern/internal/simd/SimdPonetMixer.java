@@ -257,6 +257,8 @@ final class SimdPonetMixer implements PonetMixerKernel {
         int left = Product.leftPanels(PACKED_ROWS) * Product.leftPanel(dim);
         if (rows[i].length < left) {
           rows[i] = new float[left];
+        }
+        if (staged[i].length < Product.COLUMNS * dim) {
           staged[i] = new float[Product.COLUMNS * dim];
         }
       }
