@@ -246,14 +246,7 @@ final class MergingReference {
           members.add(token);
         }
       }
-      float total = members.size() == 1 ? in.sizeOf(members.getFirst()) : 0;
-      for (int chunk = 0; members.size() > 1 && chunk < members.size(); chunk += 64) {
-        float partial = 0;
-        for (int token : members.subList(chunk, Math.min(members.size(), chunk + 64))) {
-          partial += in.sizeOf(token);
-        }
-        total += partial;
-      }
+      float total = size(in, members);
       sizes.putFloat(members.isEmpty() ? 0 : total < spec.leastSize() ? spec.leastSize() : total);
       for (int d = 0; d < dim; d++) {
         if (members.isEmpty()) {
@@ -402,15 +395,13 @@ final class MergingReference {
       TokenMergeCases.Inputs in = new TokenMergeCases.Inputs(x, null, size, scale);
       for (int m = 0; m < kept; m++) {
         List<Integer> members = new ArrayList<>();
-        float total = 0;
         for (int n = 0; n < tokens; n++) {
           if (found.slot[n] == m) {
             members.add(b * tokens + n);
-            total =
-                members.size() == 1 ? in.sizeOf(b * tokens + n) : total + in.sizeOf(b * tokens + n);
           }
         }
-        sizes.putFloat(Math.max(total, spec.leastSize()));
+        float total = size(in, members);
+        sizes.putFloat(total < spec.leastSize() ? spec.leastSize() : total);
         for (int d = 0; d < dim; d++) {
           out.set(
               (long) b * kept + m,
@@ -430,6 +421,19 @@ final class MergingReference {
             new Outcome.Output("out", spec.dtype(), out.bytes),
             new Outcome.Output("sizeOut", DType.F32, sizes.array())),
         null);
+  }
+
+  /** The sum of tokens' sizes, 64 of them at a time (rule 5); a single one as it is. */
+  private static float size(TokenMergeCases.Inputs in, List<Integer> members) {
+    float total = members.size() == 1 ? in.sizeOf(members.getFirst()) : 0;
+    for (int chunk = 0; members.size() > 1 && chunk < members.size(); chunk += 64) {
+      float partial = 0;
+      for (int token : members.subList(chunk, Math.min(members.size(), chunk + 64))) {
+        partial += in.sizeOf(token);
+      }
+      total += partial;
+    }
+    return total;
   }
 
   /** The memory of an output of rows, poisoned where nothing is written. */

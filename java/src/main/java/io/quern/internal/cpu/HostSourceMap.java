@@ -15,6 +15,8 @@ import java.lang.foreign.MemorySegment;
 
 /** {@code SourceMap} of both CPU back ends: it looks up and writes, and computes nothing. */
 public final class HostSourceMap implements SourceMapKernel {
+  private static final int CHUNK = 2048;
+
   private final SourceMap.Spec spec;
 
   public HostSourceMap(SourceMap.Spec spec) {
@@ -25,6 +27,7 @@ public final class HostSourceMap implements SourceMapKernel {
   public void run(QueueStream stream, SourceMap.Operands operands) {
     HostStream host = (HostStream) stream;
     Task task = host.task(Task.class, workers -> new Task());
+    task.chunks = host.kept(int[][].class, workers -> new int[workers][CHUNK]);
     task.spec = spec;
     task.slot = HostDevice.segment(TypedMemory.of(operands.slot()));
     task.source = segment(operands.source());
@@ -45,6 +48,7 @@ public final class HostSourceMap implements SourceMapKernel {
     private static final short F16_ONE = 0x3c00;
     private static final short BF16_ONE = 0x3f80;
 
+    private int[][] chunks;
     private SourceMap.Spec spec;
     private MemorySegment slot;
     private MemorySegment source;
@@ -70,23 +74,47 @@ public final class HostSourceMap implements SourceMapKernel {
         if (matrix != null) {
           zero(batch);
         }
-        for (long n = 0; n < spec.sources(); n++) {
-          long at = (batch * spec.sources() + n) * Integer.BYTES;
-          int group = group(batch, source == null ? n : source.get(JAVA_INT, at));
-          groups.set(JAVA_INT, at, group);
-          if (matrix != null && group >= 0) {
-            setOne((batch * spec.merged() + group) * spec.sources() + n);
-          }
+        for (long n = 0; n < spec.sources(); n += CHUNK) {
+          group(chunks[worker], batch, n, (int) Math.min(CHUNK, spec.sources() - n));
         }
       }
     }
 
-    private int group(long batch, long token) {
-      if (token < 0 || token >= spec.tokens()) {
-        return -1;
+    /** The groups of {@code count} sources from the {@code first} of a batch row on. */
+    private void group(int[] chunk, long batch, long first, int count) {
+      long at = (batch * spec.sources() + first) * Integer.BYTES;
+      if (source == null) {
+        for (int i = 0; i < count; i++) {
+          chunk[i] = (int) first + i;
+        }
+      } else {
+        MemorySegment.copy(source, JAVA_INT, at, chunk, 0, count);
       }
-      int row = slot.get(JAVA_INT, (batch * spec.tokens() + token) * Integer.BYTES);
-      return row >= 0 && row < spec.merged() ? row : -1;
+      look(
+          slot,
+          batch * spec.tokens() * Integer.BYTES,
+          (int) spec.tokens(),
+          (int) spec.merged(),
+          chunk,
+          count);
+      MemorySegment.copy(chunk, 0, groups, JAVA_INT, at, count);
+      for (int i = 0; matrix != null && i < count; i++) {
+        if (chunk[i] >= 0) {
+          setOne((batch * spec.merged() + chunk[i]) * spec.sources() + first + i);
+        }
+      }
+    }
+
+    /** Makes groups of tokens. */
+    private static void look(
+        MemorySegment slot, long row, int tokens, int merged, int[] chunk, int count) {
+      for (int i = 0; i < count; i++) {
+        int group = -1;
+        if (chunk[i] >= 0 && chunk[i] < tokens) {
+          group = slot.get(JAVA_INT, row + (long) chunk[i] * Integer.BYTES);
+        }
+        chunk[i] = group >= 0 && group < merged ? group : -1;
+      }
     }
 
     private void zero(long batch) {
