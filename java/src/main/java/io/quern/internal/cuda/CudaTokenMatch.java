@@ -3,6 +3,7 @@ package io.quern.internal.cuda;
 import static io.quern.internal.cuda.Operand.address;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.quern.Arithmetic;
 import io.quern.Device;
 import io.quern.bindings.quern.QuernAbi;
 import io.quern.bindings.quern.quern_token_match_desc;
@@ -23,16 +24,19 @@ final class CudaTokenMatch implements TokenMatchKernel {
   private final PrimaryContext context;
   private final TokenMatch.Spec spec;
 
+  private final String name;
+
   /** Bytes of workspace for each batch row. */
   private final long rowBytes;
 
-  private CudaTokenMatch(PrimaryContext context, TokenMatch.Spec spec) {
+  private CudaTokenMatch(PrimaryContext context, TokenMatch.Spec spec, String name) {
     this.context = context;
     this.spec = spec;
+    this.name = name;
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_token_match_desc.allocate(arena);
       MemorySegment bytes = arena.allocate(JAVA_LONG);
-      describe(desc, 1, spec.dim());
+      describe(desc, spec, 1, spec.dim());
       context.call(
           "quern_token_match_prepare",
           () -> QuernAbi.quern_token_match_prepare(desc, context.ordinal()));
@@ -43,7 +47,26 @@ final class CudaTokenMatch implements TokenMatchKernel {
   }
 
   static TokenMatchKernel prepare(Device device, TokenMatch.Spec spec) {
-    return new CudaTokenMatch(((RuntimeDevice) device).context(), spec);
+    RuntimeDevice runtime = (RuntimeDevice) device;
+    String reason = "";
+    if (spec.arithmetic() == Arithmetic.FAST) {
+      if (CublasTokenMatch.pays(spec)) {
+        try {
+          return new CublasTokenMatch(runtime.context(), spec, runtime.cublas());
+        } catch (CublasHandle.UnusableException e) {
+          reason = e.getMessage();
+        }
+      } else {
+        reason = CublasTokenMatch.RULE;
+      }
+    }
+    return new CudaTokenMatch(
+        runtime.context(), spec, TokenMatchKernel.canonical("fused", spec, reason));
+  }
+
+  @Override
+  public String name() {
+    return name;
   }
 
   @Override
@@ -52,7 +75,7 @@ final class CudaTokenMatch implements TokenMatchKernel {
   }
 
   @SuppressWarnings("EnumOrdinal") // the numbers of the C ABI
-  private void describe(MemorySegment desc, long batch, long stride) {
+  static void describe(MemorySegment desc, TokenMatch.Spec spec, long batch, long stride) {
     desc.asSlice(0, quern_token_match_desc.sizeof()).fill((byte) 0);
     quern_token_match_desc.size(desc, (int) quern_token_match_desc.sizeof());
     quern_token_match_desc.metric_dtype(desc, spec.metric().ordinal());
@@ -97,7 +120,7 @@ final class CudaTokenMatch implements TokenMatchKernel {
   public void run(QueueStream stream, TokenMatch.Operands operands) {
     RuntimeStream queue = (RuntimeStream) stream;
     MemorySegment desc = queue.descriptor();
-    describe(desc, operands.slot().shape().dim(0), Operand.stride(operands.metric()));
+    describe(desc, spec, operands.slot().shape().dim(0), Operand.stride(operands.metric()));
     queue.launched(call(desc, queue, operands), "quern_token_match");
   }
 
