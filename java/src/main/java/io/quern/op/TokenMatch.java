@@ -39,13 +39,13 @@ import java.util.Objects;
  * <p>With {@link Arithmetic#FAST} a CUDA device takes the products from cuBLAS, on tensor cores, if
  * that is installed and there are enough of them: more than 1024 tokens, dim at least 64 and 2^28
  * multiplications for each batch row (not measured on a GPU yet). {@link #kernel()} says what was
- * chosen, and why. A similarity then is at most {@code dim · 2^-22} from the canonical one, of an F32
- * metric, which enters with 10 bits of mantissa, {@code 2^-9 + dim · 2^-22}, as long as no product
- * of two elements overflows or is subnormal; whatever pairs are that close may change places. Norms,
- * ties, NaN, protected tokens, thresholds and the order of rows are treated as above, and where
- * elements have so few bits and all sums are exact, so is every result. The same call on the same
- * GPU with the same cuBLAS gives the same bits, whatever other streams do. Elsewhere, and on a CPU,
- * FAST is canonical.
+ * chosen, and why. A similarity then is at most {@code dim · 2^-22} from the canonical one, of an
+ * F32 metric, which enters with 10 bits of mantissa, {@code 2^-9 + dim · 2^-22}, as long as no
+ * product of two elements overflows or is subnormal; whatever pairs are that close may change
+ * places. Norms, ties, NaN, protected tokens, thresholds and the order of rows are treated as
+ * above, and where elements have so few bits and all sums are exact, so is every result. The same
+ * call on the same GPU with the same cuBLAS gives the same bits, whatever other streams do.
+ * Elsewhere, and on a CPU, FAST is canonical.
  *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Sources: Bolya et al., Token Merging (2023); Bolya
@@ -281,10 +281,10 @@ public final class TokenMatch {
   private final Spec spec;
   private final TokenMatchKernel kernel;
 
-  private TokenMatch(Device device, Spec spec) {
+  TokenMatch(Device device, Spec spec, TokenMatchKernel kernel) {
     this.device = device;
     this.spec = spec;
-    this.kernel = KernelProvider.of(device).tokenMatch().prepare(device, spec);
+    this.kernel = kernel;
   }
 
   /**
@@ -293,8 +293,10 @@ public final class TokenMatch {
    * @throws IllegalStateException if the device is closed
    */
   public static TokenMatch plan(Device device, Spec spec) {
+    Objects.requireNonNull(device, "device");
+    Objects.requireNonNull(spec, "spec");
     return new TokenMatch(
-        Objects.requireNonNull(device, "device"), Objects.requireNonNull(spec, "spec"));
+        device, spec, KernelProvider.of(device).tokenMatch().prepare(device, spec));
   }
 
   /** What this plan matches. */

@@ -21,12 +21,12 @@ import java.lang.foreign.MemorySegment;
 import java.lang.invoke.MethodHandle;
 
 /**
- * cuBLAS on one device. Its handle is bound to a stream and a workspace and so belongs to one caller
- * at a time: who uses it holds its monitor from {@link #bind} to the last product.
+ * cuBLAS on one device. Its handle is bound to a stream and a workspace and so belongs to one
+ * caller at a time: who uses it holds its monitor from {@link #bind} to the last product.
  *
- * <p>Every caller brings a workspace. So nothing is allocated, not even in a capture, and streams at
- * the same time cannot change what cuBLAS chooses: its results are the same bits in every run. What
- * else that takes, no atomics, is its default.
+ * <p>Every caller brings a workspace. So nothing is allocated, not even in a capture, and streams
+ * at the same time cannot change what cuBLAS chooses: its results are the same bits in every run.
+ * What else that takes, no atomics, is its default.
  */
 final class CublasHandle {
   /** What cuBLAS wants for itself, at most, on any GPU so far. */
@@ -132,7 +132,8 @@ final class CublasHandle {
   void bind(long stream, long workspace) {
     context.makeCurrent();
     try {
-      require((int) Functions.SET_STREAM.invokeExact(handle.address(), stream), "cublasSetStream_v2");
+      require(
+          (int) Functions.SET_STREAM.invokeExact(handle.address(), stream), "cublasSetStream_v2");
       // Second: setting the stream takes the workspace away.
       require(
           (int) Functions.SET_WORKSPACE.invokeExact(handle.address(), workspace, WORKSPACE_BYTES),
@@ -145,8 +146,8 @@ final class CublasHandle {
   }
 
   /**
-   * Queues, for each of {@code batches}, {@code out[i, j] = Σ_k left[i, k] right[j, k]} in F32. Rows
-   * of both are {@code depth} elements, one after the other.
+   * Queues, for each of {@code batches}, {@code out[i, j] = Σ_k left[i, k] right[j, k]} in F32.
+   * Rows of both are {@code depth} elements, one after the other.
    *
    * @param type of both, a {@code cudaDataType}
    * @param compute a {@code cublasComputeType_t}

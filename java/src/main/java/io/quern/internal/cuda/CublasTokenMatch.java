@@ -47,8 +47,8 @@ final class CublasTokenMatch implements TokenMatchKernel {
   private static final long LEAST_DIM = 64;
 
   /**
-   * Multiplications of a batch row. The fused kernel takes about 10 µs for so many at 25 Tfma/s, which
-   * is as much as the further launches and the packing of rows cost here.
+   * Multiplications of a batch row. The fused kernel takes about 10 µs for so many at 25 Tfma/s,
+   * which is as much as the further launches and the packing of rows cost here.
    */
   private static final long LEAST_MULTIPLICATIONS = 1L << 28;
 
@@ -58,9 +58,7 @@ final class CublasTokenMatch implements TokenMatchKernel {
   static final String RULE =
       "that pays from %d tokens, dim %d and 2^%d multiplications on"
           .formatted(
-              ONE_LAUNCH_TOKENS + 1,
-              LEAST_DIM,
-              Long.numberOfTrailingZeros(LEAST_MULTIPLICATIONS));
+              ONE_LAUNCH_TOKENS + 1, LEAST_DIM, Long.numberOfTrailingZeros(LEAST_MULTIPLICATIONS));
 
   private final PrimaryContext context;
   private final TokenMatch.Spec spec;

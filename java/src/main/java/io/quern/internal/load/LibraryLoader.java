@@ -70,13 +70,14 @@ public final class LibraryLoader {
   }
 
   /**
-   * The outcome of the first call for cuBLAS; never throws. It is the file that {@code quern.cublas}
-   * names, or else {@code libcublas.so.13} in {@code quern.native.dir} or where the dynamic linker
-   * finds it. The emulation has one by that property alone.
+   * The outcome of the first call for cuBLAS; never throws. It is the file that {@code
+   * quern.cublas} names, or else {@code libcublas.so.13} in {@code quern.native.dir} or where the
+   * dynamic linker finds it. The emulation has one by that property alone.
    */
   public static synchronized LoadResult loadCublas() {
     if (cublas == null) {
-      cublas = load() instanceof LoadResult.Loaded runtime ? attemptCublas(runtime.backend()) : load();
+      cublas =
+          load() instanceof LoadResult.Loaded runtime ? attemptCublas(runtime.backend()) : load();
     }
     return cublas;
   }
@@ -95,7 +96,8 @@ public final class LibraryLoader {
     if (property != null) {
       Path library = path(property, CUBLAS_FILE);
       if (!Files.isRegularFile(library)) {
-        throw new Refusal("no cuBLAS at " + library, "correct " + CUBLAS_FILE + ", or leave it out");
+        throw new Refusal(
+            "no cuBLAS at " + library, "correct " + CUBLAS_FILE + ", or leave it out");
       }
       // A real one would take the emulation's streams for its own.
       if (backend == Backend.EMULATED && !library.endsWith(EMULATED_CUBLAS)) {
