@@ -34,8 +34,8 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /**
  * The form of {@link TokenMatch} that takes its products from cuBLAS, of any size, against the
- * reference. The library in cuBLAS's place cuts F32 off to ten bits of mantissa and adds up in another
- * order.
+ * reference. The library in cuBLAS's place cuts F32 off to ten bits of mantissa and adds up in
+ * another order.
  */
 class FastTokenMatchTest {
   /** Enough for any of these calls. */
@@ -78,7 +78,9 @@ class FastTokenMatchTest {
       for (Case each : TokenMatchCases.small()) {
         if (compares(each.spec())) {
           compared++;
-          assertNull(run(each.of(ValueSet.FEW), stream).difference(each.of(ValueSet.FEW).expected()), each::toString);
+          assertNull(
+              run(each.of(ValueSet.FEW), stream).difference(each.of(ValueSet.FEW).expected()),
+              each::toString);
         }
       }
       SplittableRandom random = new SplittableRandom(7);

@@ -174,8 +174,7 @@ class CublasChoiceTest {
 
   @Test
   void theEmulationFindsNoneByItself() throws Exception {
-    assertReason(
-        "the emulation has no cuBLAS (quern.cublas may name libquern_emulated_cublas.so)");
+    assertReason("the emulation has no cuBLAS (quern.cublas may name libquern_emulated_cublas.so)");
   }
 
   @Test
@@ -227,7 +226,10 @@ class CublasChoiceTest {
     all[flags.length] = "-Dquern.emulation=" + emulation;
     String printed =
         ForkedJvm.allowed(all).run(PrintedMatch.class, arguments.toArray(String[]::new));
-    return printed.lines().filter(line -> !line.startsWith("WARNING")).reduce("", (a, b) -> a + b + "\n");
+    return printed
+        .lines()
+        .filter(line -> !line.startsWith("WARNING"))
+        .reduce("", (a, b) -> a + b + "\n");
   }
 
   /** Prints the kernel that a FAST plan chose, and if asked whether its bits are canonical. */

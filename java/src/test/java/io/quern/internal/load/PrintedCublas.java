@@ -5,7 +5,9 @@ import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
 
-/** A main class that prints what became of loading cuBLAS, and the version that the bindings see. */
+/**
+ * A main class that prints what became of loading cuBLAS, and the version that the bindings see.
+ */
 public final class PrintedCublas {
   private PrintedCublas() {}
 
