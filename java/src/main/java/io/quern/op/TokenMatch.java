@@ -292,7 +292,7 @@ public final class TokenMatch {
   }
 
   /**
-   * Prepares the operator for a device; loads every kernel it may launch.
+   * Prepares the operator for a device; loads every kernel it may launch, but for those of cuBLAS.
    *
    * @throws IllegalStateException if the device is closed
    */
