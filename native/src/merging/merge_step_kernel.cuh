@@ -15,8 +15,9 @@ constexpr int kStepWarps = kStepThreads / 32;
 constexpr int kStepPackets = 32;  // of a row that a warp copies or adds at a time; slices are made of these
 constexpr int kStepRows = 4;      // that a warp copies at once
 
-// Where each part of the dynamic shared memory begins. Slots and sizes last; what the match has besides is
-// over when the rows are listed, the order (whose place sizes take) when the tokens are.
+// Where each part of the dynamic shared memory begins. Slots, sizes and `valid` have theirs to themselves,
+// but that the order by importance lies where similarities will; the keys of that order, what the match has
+// besides, and the rows follow each other in the same place.
 struct StepMemory {
   int32_t slots;
   int32_t sizes;  // as similarities first
