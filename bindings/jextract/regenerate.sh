@@ -1,7 +1,7 @@
 #!/bin/sh
 # Regenerates the committed bindings from the headers: regenerate.sh [SOURCE_ROOT]
-# Needs jextract on PATH. The CUDA headers are taken from $CUDA_HOME/include; without them only
-# Quern's own bindings are regenerated.
+# Needs jextract on PATH. The CUDA headers are taken from $CUDA_HOME/include; without them the bindings
+# of the CUDA runtime stay as they are.
 set -eu
 cd "$(dirname "$0")"
 root=${1:-../src/main/java}
@@ -23,6 +23,7 @@ generate() {
 }
 
 generate quern QuernAbi quern.args quern_abi.h ../../native/include
+generate cublas Cublas cublas.args quern_cublas.h . # declares what is needed itself
 if [ -f "$cuda/cuda_runtime_api.h" ]; then
   generate cudart CudaRuntime cudart.args quern_cudart.h "$cuda"
 else

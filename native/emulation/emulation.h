@@ -17,8 +17,9 @@ QUERN_API void quern_emulation_set_seed(uint64_t seed);
 
 /*
  * The call number `nth` from now (1: the next) of `function` does nothing but return `status`, a cudaError_t.
- * function: the name of a CUDA runtime function, "allocation" (any function that allocates memory) or
- * "launch" (any kernel). With sticky not 0 the device is lost with that status, as after a fault in a kernel.
+ * function: the name of a CUDA runtime function, "allocation" (any function that allocates memory), "launch"
+ * (any kernel), or a function of libquern_emulated_cublas.so, whose statuses are cuBLAS's. With sticky not 0
+ * the device is lost with that status, as after a fault in a kernel.
  */
 QUERN_API quern_status quern_emulation_inject(const char* function, int64_t nth, int32_t status,
                                               int32_t sticky);
@@ -44,6 +45,22 @@ enum {
 };
 /* One of the numbers above; -1 for another `what`. */
 QUERN_API int64_t quern_emulation_count(int32_t what);
+
+/* For libraries that work on this device (cublas.cpp). */
+
+/* The status that was injected for this call of `function`; 0 if none was. */
+QUERN_API int32_t quern_emulation_fault(const char* function);
+
+/* Whether the device may access these bytes: memory that is alive. */
+QUERN_API int32_t quern_emulation_is_accessible(const void* address, int64_t bytes);
+
+/*
+ * Queues a kernel that is a host function, with a copy of its arguments: it runs when the stream's turn
+ * comes. A status that is not 0, of this function or of the kernel, is a cudaError_t; the kernel's loses the
+ * device.
+ */
+QUERN_API int32_t quern_emulation_queue(void* stream, int32_t (*kernel)(const void* arguments),
+                                        const void* arguments, int64_t bytes);
 
 #ifdef __cplusplus
 }

@@ -931,3 +931,28 @@ int64_t quern_emulation_count(int32_t what) {
       return -1;
   }
 }
+
+// For libraries beside this one.
+
+int32_t quern_emulation_fault(const char* function) {
+  std::lock_guard<std::recursive_mutex> lock(device().mutex);
+  return injected(function);
+}
+
+int32_t quern_emulation_is_accessible(const void* address, int64_t bytes) {
+  std::lock_guard<std::recursive_mutex> lock(device().mutex);
+  return bytes >= 0 && accessible(address, static_cast<size_t>(bytes), 1);
+}
+
+int32_t quern_emulation_queue(void* stream, int32_t (*kernel)(const void* arguments), const void* arguments,
+                              int64_t bytes) {
+  const char* begin = static_cast<const char*>(arguments);
+  return call("launch", kPlain, [&] {
+    return submit(static_cast<cudaStream_t>(stream), [kernel,
+                                                      copy = std::vector<char>(begin, begin + bytes)] {
+      ++device().launches;
+      const cudaError_t error = static_cast<cudaError_t>(kernel(copy.data()));
+      return error == cudaSuccess ? check_guards() : lose_device(error, "a kernel of another library failed");
+    });
+  });
+}

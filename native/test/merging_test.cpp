@@ -88,6 +88,165 @@ void test_refusals() {
   QUERN_EXPECT(quern_token_prune_prepare(&prune, 0) == QUERN_INVALID_ARGUMENT, "no heads");
 }
 
+template <typename Change>
+void expect_fast_status(quern_status expected, const char* what, quern_token_match_desc desc, Change change) {
+  change(desc);
+  quern_token_match_fast_layout layout = {};
+  layout.size = sizeof(layout);
+  const quern_status status = quern_token_match_fast_plan(&desc, &layout);
+  QUERN_EXPECT(status == expected, "fast, %s: status %d, expected %d", what, status, expected);
+}
+
+void test_fast_refusals() {
+  using Desc = quern_token_match_desc;
+  const Desc desc = bipartite(2, 6, 3, 2);
+  expect_fast_status(QUERN_OK, "as it is", desc, [](Desc&) {});
+  expect_fast_status(QUERN_INVALID_DESCRIPTOR, "size", desc, [](Desc& d) { d.size -= 4; });
+  expect_fast_status(QUERN_UNSUPPORTED, "nothing to merge", desc, [](Desc& d) { d.r = 0; });
+  expect_fast_status(QUERN_UNSUPPORTED, "no destination", desc, [](Desc& d) { d.tokens = 1; });
+  expect_fast_status(QUERN_UNSUPPORTED, "no source", desc, [](Desc& d) {
+    d.scheme = QUERN_MERGE_HEAD_TAIL;
+    d.prune = d.keep = 6;
+  });
+  quern_token_match_fast_layout layout = {};
+  QUERN_EXPECT(quern_token_match_fast_plan(&desc, &layout) == QUERN_INVALID_DESCRIPTOR,
+               "layout without size");
+  layout.size = sizeof(layout);
+  QUERN_EXPECT(quern_token_match_fast_plan(&desc, &layout) == QUERN_OK, "layout");
+  QUERN_EXPECT(
+      layout.sources == 3 && layout.destinations == 3 && layout.depth == 4 && layout.score_stride == 4,
+      "layout of six tokens");
+  alignas(16) static char memory[16] = {};
+  const auto argmax = [&](int64_t b, int64_t batches, int64_t i, int64_t sources, int64_t j,
+                          int64_t destinations, int64_t bytes) {
+    return quern_token_match_fast_argmax(&desc, 0, b, batches, i, sources, j, destinations, memory, bytes,
+                                         nullptr);
+  };
+  QUERN_EXPECT(argmax(0, 2, 0, 3, 0, 3, layout.bytes - 1) == QUERN_INVALID_ARGUMENT, "a small workspace");
+  QUERN_EXPECT(argmax(1, 2, 0, 3, 0, 3, layout.bytes) == QUERN_INVALID_ARGUMENT,
+               "batch rows beyond the last");
+  QUERN_EXPECT(argmax(-1, 1, 0, 3, 0, 3, layout.bytes) == QUERN_INVALID_ARGUMENT, "before the first");
+  QUERN_EXPECT(argmax(0, 2, 1, 3, 0, 3, layout.bytes) == QUERN_INVALID_ARGUMENT, "sources beyond the last");
+  QUERN_EXPECT(argmax(0, 2, 0, 3, 0, 4, layout.bytes) == QUERN_INVALID_ARGUMENT,
+               "destinations beyond the last");
+  QUERN_EXPECT(argmax(0, 2, 0, 0, 0, 3, layout.bytes) == QUERN_INVALID_ARGUMENT, "no source");
+  QUERN_EXPECT(quern_token_match_fast_pack(&desc, 0, nullptr, nullptr, nullptr, memory, layout.bytes,
+                                           nullptr) == QUERN_INVALID_ARGUMENT,
+               "no operands");
+  QUERN_EXPECT(
+      quern_token_match_fast_place(&desc, 0, nullptr, reinterpret_cast<int32_t*>(memory + 1), nullptr,
+                                   nullptr, memory, layout.bytes, nullptr) == QUERN_MISALIGNED,
+      "a misaligned slot");
+}
+
+// The fast form with products made here, from what was packed: exact ones, so that its results are those of
+// the canonical form; among them ties, zero norms, NaN and a protected token.
+void test_fast_match(int32_t dtype, bool bad_order) {
+  constexpr int64_t kBatch = 3, kTokens = 75, kDim = 5;
+  const size_t element = quern_test::element_bytes(dtype);
+  quern_token_match_desc desc = bipartite(kBatch, kTokens, kDim, 20);
+  desc.metric_dtype = dtype;
+  desc.class_token = 1;
+  desc.distill_token = 1;
+  desc.metric_stride = kDim + 1;
+  std::vector<int32_t> order;
+  if (bad_order) {
+    desc.scheme = QUERN_MERGE_HEAD_TAIL;
+    desc.distill_token = 0;
+    desc.prune = 70;
+    desc.keep = 31;
+    for (int64_t n = 0; n < kBatch * kTokens; ++n) {
+      order.push_back(static_cast<int32_t>(kTokens - 1 - n % kTokens));
+    }
+    order[kTokens] = order[kTokens + 1];
+  }
+  quern_test::Random random(static_cast<uint64_t>(dtype) + 1);
+  std::vector<unsigned char> metric(kBatch * kTokens * (kDim + 1) * element);
+  for (size_t i = 0; i < metric.size() / element; ++i) {
+    const float value = random.below(100) == 0 ? NAN : static_cast<float>(random.below(5) - 2);
+    quern_test::store_element(dtype, metric.data() + i * element, value);
+  }
+  quern_token_match_fast_layout layout = {};
+  layout.size = sizeof(layout);
+  QUERN_EXPECT(quern_token_match_fast_plan(&desc, &layout) == QUERN_OK, "layout");
+  QUERN_EXPECT(quern_token_match_fast_prepare(&desc, 0) == QUERN_OK, "prepare");
+  QUERN_EXPECT(layout.tile_batches >= kBatch, "a tile of few batch rows");
+
+  int64_t bytes = 0;
+  QUERN_EXPECT(quern_token_match_workspace(&desc, &bytes) == QUERN_OK, "workspace");
+  const Operand metric_operand(metric);
+  const Operand order_operand(order);
+  const int32_t* order_data = bad_order ? static_cast<const int32_t*>(order_operand.data()) : nullptr;
+  const Operand workspace(static_cast<size_t>(layout.bytes));
+  const Operand canonical_workspace(static_cast<size_t>(bytes));
+  std::vector<std::vector<unsigned char>> results;
+  for (const bool fast : {false, true}) {
+    Operand slot(kBatch * kTokens * sizeof(int32_t));
+    Operand similarity(kBatch * kTokens * sizeof(float));
+    Operand count(kBatch * sizeof(int32_t));
+    int32_t* slots = static_cast<int32_t*>(slot.data());
+    float* similarities = static_cast<float*>(similarity.data());
+    int32_t* counts = static_cast<int32_t*>(count.data());
+    quern_status status = QUERN_OK;
+    if (!fast) {
+      status = quern_token_match(&desc, 0, metric_operand.data(), order_data, nullptr, slots, similarities,
+                                 counts, canonical_workspace.data(), bytes, quern_test::stream());
+    } else {
+      char* base = static_cast<char*>(workspace.data());
+      status = quern_token_match_fast_pack(&desc, 0, metric_operand.data(), order_data, slots, base,
+                                           layout.bytes, quern_test::stream());
+      QUERN_EXPECT(status == QUERN_OK, "pack: %d", status);
+      const std::vector<unsigned char> packed = workspace.read();
+      const int64_t listed = layout.sources + layout.destinations;
+      const auto at = [&](int64_t b, int64_t i, int64_t k) {
+        return quern_test::load_element(
+            dtype, packed.data() + layout.packed +
+                       ((b * listed + i) * layout.depth + k) * static_cast<int64_t>(element));
+      };
+      // In two tiles: destinations below kSplit, then the rest.
+      constexpr int64_t kSplit = 13;
+      for (int64_t first = 0; first < layout.destinations; first += kSplit) {
+        const int64_t count_of_tile = first == 0 ? kSplit : layout.destinations - kSplit;
+        std::vector<float> scores(static_cast<size_t>(kBatch * layout.tile_sources * layout.score_stride),
+                                  NAN);
+        for (int64_t b = 0; b < kBatch; ++b) {
+          for (int64_t i = 0; i < layout.sources; ++i) {
+            for (int64_t j = 0; j < count_of_tile; ++j) {
+              float sum = 0.0f;
+              for (int64_t k = layout.depth - 1; k >= 0; --k) {
+                sum += at(b, i, k) * at(b, layout.sources + first + j, k);
+              }
+              scores[static_cast<size_t>((b * layout.tile_sources + i) * layout.score_stride + j)] = sum;
+            }
+          }
+        }
+        quern_test::must(cudaMemcpyAsync(base, scores.data(), scores.size() * sizeof(float),
+                                         cudaMemcpyDefault, quern_test::stream()),
+                         "cudaMemcpyAsync");
+        status = quern_token_match_fast_argmax(&desc, 0, 0, kBatch, 0, layout.sources, first, count_of_tile,
+                                               base, layout.bytes, quern_test::stream());
+        QUERN_EXPECT(status == QUERN_OK, "argmax: %d", status);
+        if (first > 0) {
+          break;
+        }
+      }
+      status = quern_token_match_fast_place(&desc, 0, nullptr, slots, similarities, counts, base,
+                                            layout.bytes, quern_test::stream());
+    }
+    QUERN_EXPECT(status == QUERN_OK, "match: %d", status);
+    quern_test::must(cudaStreamSynchronize(quern_test::stream()), "cudaStreamSynchronize");
+    for (const Operand* operand : {&slot, &similarity, &count}) {
+      results.push_back(operand->read());
+      QUERN_EXPECT(operand->guards_hold(), "written outside an operand");
+    }
+  }
+  QUERN_EXPECT(workspace.guards_hold(), "written outside the workspace");
+  for (size_t i = 0; i < 3; ++i) {
+    QUERN_EXPECT(results[i] == results[i + 3], "fast output %d differs, dtype %d", static_cast<int>(i),
+                 dtype);
+  }
+}
+
 // Tokens on a line between two directions: their similarity falls with their distance, so that the plan is
 // known. In two launches, or as one step.
 void test_match_and_merge(bool step, bool captured) {
@@ -342,6 +501,7 @@ void test_delete_gate() {
 
 int main() {
   test_refusals();
+  test_fast_refusals();
   int devices = 0;
   const cudaError_t status = cudaGetDeviceCount(&devices);
   if (status != cudaSuccess || devices == 0) {
@@ -350,6 +510,10 @@ int main() {
     std::printf("merging kernels on CUDA %s: no device, %s (%d)\n", required ? "failed" : "skipped",
                 cudaGetErrorName(status), status);
     return failures == 0 && !required ? 77 : 1;
+  }
+  for (const int32_t dtype : {QUERN_F32, QUERN_F16, QUERN_BF16}) {
+    test_fast_match(dtype, false);
+    test_fast_match(dtype, true);
   }
   for (const bool step : {false, true}) {
     test_match_and_merge(step, false);

@@ -76,6 +76,58 @@ QUERN_API quern_status quern_token_match(const quern_token_match_desc* desc, int
                                          int64_t workspace_bytes, void* stream);
 
 /*
+ * token_match with products that somebody else makes, such as cuBLAS on tensor cores; they need not be
+ * canonical. Results are those of quern_token_match wherever its products are these. In the order of one
+ * stream:
+ *
+ *   pack    lists, norms, and the metrics of the listed tokens, bits unchanged, one after the other: packed
+ *           [batch, sources + destinations, depth] of the metric's dtype, zeros from dim on
+ *   argmax  for every tile of at most tile_batches x tile_sources x tile_destinations, each pair being in
+ *           one of them, behind the product that the caller writes to the begin of the workspace: F32, scores
+ *           [tile_batches, tile_sources, score_stride]
+ *   place   slots
+ *
+ * scores[b, i, j] = sum over k of packed[b, i, k] * packed[b, sources + j, k], with b, i and j counted from
+ * the first of the tile. What lies beyond the tile, or belongs to a bad batch row, is not looked at.
+ *
+ * The descriptor and the operands, those of quern_token_match, are the same in every step. A descriptor that
+ * merges nothing, or has nothing to merge into, is QUERN_UNSUPPORTED.
+ */
+typedef struct quern_token_match_fast_layout {
+  uint32_t size;
+  int32_t reserved;
+  int64_t sources; /* of a batch row; destinations likewise */
+  int64_t destinations;
+  int64_t depth;
+  int64_t tile_batches;
+  int64_t tile_sources;
+  int64_t tile_destinations;
+  int64_t score_stride;
+  int64_t packed; /* bytes from the begin of the workspace, whatever the batch */
+  int64_t bytes;  /* of the workspace, 16-byte aligned; as many more for each further batch row */
+} quern_token_match_fast_layout;
+
+QUERN_API quern_status quern_token_match_fast_plan(const quern_token_match_desc* desc,
+                                                   quern_token_match_fast_layout* layout);
+
+QUERN_API quern_status quern_token_match_fast_prepare(const quern_token_match_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_token_match_fast_pack(const quern_token_match_desc* desc, int32_t device,
+                                                   const void* metric, const int32_t* order, int32_t* slot,
+                                                   void* workspace, int64_t workspace_bytes, void* stream);
+
+QUERN_API quern_status quern_token_match_fast_argmax(const quern_token_match_desc* desc, int32_t device,
+                                                     int64_t first_batch, int64_t batches,
+                                                     int64_t first_source, int64_t sources,
+                                                     int64_t first_destination, int64_t destinations,
+                                                     void* workspace, int64_t workspace_bytes, void* stream);
+
+QUERN_API quern_status quern_token_match_fast_place(const quern_token_match_desc* desc, int32_t device,
+                                                    const int32_t* limits, int32_t* slot, float* similarity,
+                                                    int32_t* count, void* workspace, int64_t workspace_bytes,
+                                                    void* stream);
+
+/*
  * token_prune: order[b, i] = the i-th most important token of batch row b; slot[b, n] = its place, -1 from
  * `keep` on.
  *

@@ -7,7 +7,11 @@
 
 namespace quern {
 
+// The most blocks of a dimension that may be y or z.
+constexpr int64_t kManyBlocks = 65535;
+
 struct TokenMatchArguments;
+using MatchKernel = void (*)(TokenMatchArguments);
 
 // What a scheme makes of a descriptor; the twin of io.quern.op.MergeScheme.
 struct MatchPlan {
@@ -36,6 +40,26 @@ int sort_bits(const MatchPlan& plan);
 
 // All but operands and workspace, which are null.
 TokenMatchArguments match_arguments(const quern_token_match_desc& desc, const MatchPlan& plan);
+
+// Where each part of the workspace begins, and where it ends.
+struct MatchWorkspace {
+  int64_t best = 0;
+  int64_t keys = 0;
+  int64_t norms = 0;
+  int64_t lists = 0;
+  int64_t index = 0;
+  int64_t valid = 0;
+  int64_t bytes = 0;
+};
+
+MatchWorkspace workspace_of(const quern_token_match_desc& desc, const MatchPlan& plan);
+
+void set_workspace(TokenMatchArguments& arguments, const MatchWorkspace& parts, void* workspace);
+
+// Its first step and its last; the last takes dynamic shared memory.
+MatchKernel list_kernel();
+MatchKernel place_kernel();
+size_t place_shared_bytes(const TokenMatchArguments& arguments);
 
 OperandCheck check(const quern_token_match_desc* desc);
 OperandCheck check(const quern_token_merge_desc* desc);

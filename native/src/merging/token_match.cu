@@ -29,9 +29,6 @@ namespace {
 
 // Batch rows of up to so many tokens are matched by one block each, in one launch.
 constexpr int64_t kOneLaunchTokens = 1024;
-constexpr int64_t kManyBlocks = 65535;
-
-using MatchKernel = void (*)(TokenMatchArguments);
 
 }  // namespace
 
@@ -83,19 +80,6 @@ int sort_bits(const MatchPlan& plan) {
   return plan.selects ? sort_bits(plan.sources) : 0;
 }
 
-namespace {
-
-// Where each part of the workspace begins, and where it ends.
-struct MatchWorkspace {
-  int64_t best = 0;
-  int64_t keys = 0;
-  int64_t norms = 0;
-  int64_t lists = 0;
-  int64_t index = 0;
-  int64_t valid = 0;
-  int64_t bytes = 0;
-};
-
 MatchWorkspace workspace_of(const quern_token_match_desc& desc, const MatchPlan& plan) {
   MatchWorkspace workspace;
   if (plan.identity) {
@@ -117,6 +101,32 @@ MatchWorkspace workspace_of(const quern_token_match_desc& desc, const MatchPlan&
   workspace.bytes = at;
   return workspace;
 }
+
+void set_workspace(TokenMatchArguments& arguments, const MatchWorkspace& parts, void* workspace) {
+  char* base = static_cast<char*>(workspace);
+  arguments.best = reinterpret_cast<unsigned long long*>(base + parts.best);
+  arguments.inverse_norms = reinterpret_cast<float*>(base + parts.norms);
+  arguments.lists = reinterpret_cast<int32_t*>(base + parts.lists);
+  arguments.index = reinterpret_cast<int32_t*>(base + parts.index);
+  arguments.valid = reinterpret_cast<int32_t*>(base + parts.valid);
+  const bool shared_keys = arguments.sort_bits <= kSharedSortBits;
+  arguments.keys = shared_keys ? nullptr : reinterpret_cast<unsigned long long*>(base + parts.keys);
+}
+
+size_t place_shared_bytes(const TokenMatchArguments& arguments) {
+  return arguments.selects && arguments.keys == nullptr ? sizeof(unsigned long long) << arguments.sort_bits
+                                                        : 0;
+}
+
+MatchKernel list_kernel() {
+  return token_list_kernel;
+}
+
+MatchKernel place_kernel() {
+  return token_place_kernel;
+}
+
+namespace {
 
 MatchKernel match_kernel(int32_t dtype) {
   return dtype == QUERN_F32   ? token_match_kernel<F32>
@@ -264,7 +274,6 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
   if (checked.failed()) {
     return checked.status();
   }
-  char* base = static_cast<char*>(workspace);
   TokenMatchArguments arguments = match_arguments(*desc, plan);
   arguments.metric = static_cast<const char*>(metric);
   arguments.wide_metric = is_aligned(metric, 4 * element) && arguments.stride % (4 * element) == 0;
@@ -273,15 +282,8 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
   arguments.slot = slot;
   arguments.similarity = similarity;
   arguments.count = count;
-  arguments.best = reinterpret_cast<unsigned long long*>(base + parts.best);
-  arguments.inverse_norms = reinterpret_cast<float*>(base + parts.norms);
-  arguments.lists = reinterpret_cast<int32_t*>(base + parts.lists);
-  arguments.index = reinterpret_cast<int32_t*>(base + parts.index);
-  arguments.valid = reinterpret_cast<int32_t*>(base + parts.valid);
-  const bool shared_keys = arguments.sort_bits <= kSharedSortBits;
-  arguments.keys = shared_keys ? nullptr : reinterpret_cast<unsigned long long*>(base + parts.keys);
-  const size_t shared_bytes =
-      plan.selects && shared_keys ? sizeof(unsigned long long) << arguments.sort_bits : 0;
+  set_workspace(arguments, parts, workspace);
+  const size_t shared_bytes = place_shared_bytes(arguments);
 
   const DeviceScope scope(device);
   if (scope.status() != QUERN_OK) {

@@ -3,6 +3,8 @@
 module io.quern.bindings {
   exports io.quern.bindings to
       io.quern;
+  exports io.quern.bindings.cublas to
+      io.quern;
   exports io.quern.bindings.cudart to
       io.quern;
   exports io.quern.bindings.quern to

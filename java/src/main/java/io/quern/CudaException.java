@@ -14,7 +14,8 @@ public final class CudaException extends RuntimeException {
   /**
    * For the library's own use.
    *
-   * @param code the {@code cudaError_t}, or a negative {@code quern_status}
+   * @param code the {@code cudaError_t}, a negative {@code quern_status}, or of a call of cuBLAS
+   *     its {@code cublasStatus_t}
    * @param name its symbolic name
    * @param call the function that returned it
    * @param detail what it means, may be empty
@@ -28,7 +29,10 @@ public final class CudaException extends RuntimeException {
     this.call = call;
   }
 
-  /** The {@code cudaError_t}, or a negative {@code quern_status}. */
+  /**
+   * The {@code cudaError_t}, a negative {@code quern_status}, or of a call of cuBLAS its {@code
+   * cublasStatus_t}.
+   */
   public int code() {
     return code;
   }

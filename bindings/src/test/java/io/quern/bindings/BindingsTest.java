@@ -8,6 +8,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import io.quern.bindings.Binding.Symbol;
+import io.quern.bindings.cublas.Cublas;
 import io.quern.bindings.cudart.CudaRuntime;
 import io.quern.bindings.quern.QuernAbi;
 import java.io.IOException;
@@ -39,7 +40,9 @@ class BindingsTest {
   private static final Binding CUDART =
       new Binding(
           CudaRuntime.class, INPUTS.resolve("cudart.args"), INPUTS.resolve("quern_cudart.h"));
-  private static final List<Binding> BINDINGS = List.of(QUERN, CUDART);
+  private static final Binding CUBLAS =
+      new Binding(Cublas.class, INPUTS.resolve("cublas.args"), INPUTS.resolve("quern_cublas.h"));
+  private static final List<Binding> BINDINGS = List.of(QUERN, CUDART, CUBLAS);
 
   @TempDir private Path directory;
 
@@ -67,6 +70,11 @@ class BindingsTest {
   @Test
   void quernAbiMatchesItsHeaders() throws Exception {
     assertEquals(List.of(), differences(QUERN, HEADERS));
+  }
+
+  @Test
+  void cublasMatchesItsDeclarations() throws Exception {
+    assertEquals(List.of(), differences(CUBLAS, INPUTS));
   }
 
   @Test

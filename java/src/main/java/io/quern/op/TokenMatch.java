@@ -1,5 +1,6 @@
 package io.quern.op;
 
+import io.quern.Arithmetic;
 import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
@@ -35,6 +36,17 @@ import java.util.Objects;
  * <p>An order that is no permutation of the tokens is bad data: its batch row gets −1 everywhere,
  * similarity 0 and count 0. An offset outside its cell counts as 0.
  *
+ * <p>With {@link Arithmetic#FAST} a CUDA device takes the products from cuBLAS, on tensor cores, if
+ * that is installed and there are enough of them: more than 1024 tokens, dim at least 64 and 2^28
+ * multiplications for each batch row (not measured on a GPU yet). {@link #kernel()} says what was
+ * chosen, and why. A similarity then is at most {@code dim · 2^-22} from the canonical one, of an
+ * F32 metric, which enters with 10 bits of mantissa, {@code 2^-9 + dim · 2^-22}, as long as no
+ * product of two elements overflows or is subnormal; whatever pairs are that close may change
+ * places. Norms, ties, NaN, protected tokens, thresholds and the order of rows are treated as
+ * above, and where elements have so few bits and all sums are exact, so is every result. The same
+ * call on the same GPU with the same cuBLAS gives the same bits, whatever other streams do.
+ * Elsewhere, and on a CPU, FAST is canonical.
+ *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Sources: Bolya et al., Token Merging (2023); Bolya
  * and Hoffman, Token Merging for Fast Stable Diffusion (2023); Chen et al., DiffRate (2023).
@@ -54,6 +66,7 @@ public final class TokenMatch {
    * @param threshold merge only pairs whose similarity is above it; −∞ for all
    * @param limited whether each batch row has its own limit, at most r
    * @param order of the rows that are left
+   * @param arithmetic canonical, or {@link Arithmetic#FAST}
    */
   public record Spec(
       DType metric,
@@ -63,12 +76,14 @@ public final class TokenMatch {
       long r,
       float threshold,
       boolean limited,
-      TokenOrder order) {
+      TokenOrder order,
+      Arithmetic arithmetic) {
     /** Checks dtypes and sizes. */
     public Spec {
       Check.floating("metric dtype", metric);
       Objects.requireNonNull(scheme, "scheme");
       Objects.requireNonNull(order, "order");
+      Objects.requireNonNull(arithmetic, "arithmetic");
       if (tokens < 0 || dim < 1 || tokens > Integer.MAX_VALUE / dim) {
         throw new IllegalArgumentException(
             "%d tokens of dim %d, expected a dim of 1 or more and at most %d elements"
@@ -105,7 +120,15 @@ public final class TokenMatch {
 
     private static Spec of(DType metric, long tokens, long dim, MergeScheme scheme, long r) {
       return new Spec(
-          metric, tokens, dim, scheme, r, Float.NEGATIVE_INFINITY, false, TokenOrder.PUBLISHED);
+          metric,
+          tokens,
+          dim,
+          scheme,
+          r,
+          Float.NEGATIVE_INFINITY,
+          false,
+          TokenOrder.PUBLISHED,
+          Arithmetic.CANONICAL);
     }
 
     /** ToMe: r even tokens are merged into odd ones. */
@@ -140,17 +163,22 @@ public final class TokenMatch {
 
     /** The same, merging only pairs above a similarity. */
     public Spec withThreshold(float threshold) {
-      return new Spec(metric, tokens, dim, scheme, r, threshold, limited, order);
+      return new Spec(metric, tokens, dim, scheme, r, threshold, limited, order, arithmetic);
     }
 
     /** The same with a limit for each batch row. */
     public Spec withLimits() {
-      return new Spec(metric, tokens, dim, scheme, r, threshold, true, order);
+      return new Spec(metric, tokens, dim, scheme, r, threshold, true, order, arithmetic);
     }
 
     /** The same with the rows that are left in another order. */
     public Spec withOrder(TokenOrder order) {
-      return new Spec(metric, tokens, dim, scheme, r, threshold, limited, order);
+      return new Spec(metric, tokens, dim, scheme, r, threshold, limited, order, arithmetic);
+    }
+
+    /** The same in another arithmetic. */
+    public Spec withArithmetic(Arithmetic arithmetic) {
+      return new Spec(metric, tokens, dim, scheme, r, threshold, limited, order, arithmetic);
     }
 
     /** Sources that are merged at most. */
@@ -257,25 +285,35 @@ public final class TokenMatch {
   private final Spec spec;
   private final TokenMatchKernel kernel;
 
-  private TokenMatch(Device device, Spec spec) {
+  TokenMatch(Device device, Spec spec, TokenMatchKernel kernel) {
     this.device = device;
     this.spec = spec;
-    this.kernel = KernelProvider.of(device).tokenMatch().prepare(device, spec);
+    this.kernel = kernel;
   }
 
   /**
-   * Prepares the operator for a device; loads every kernel it may launch.
+   * Prepares the operator for a device; loads every kernel it may launch, but for those of cuBLAS.
    *
    * @throws IllegalStateException if the device is closed
    */
   public static TokenMatch plan(Device device, Spec spec) {
+    Objects.requireNonNull(device, "device");
+    Objects.requireNonNull(spec, "spec");
     return new TokenMatch(
-        Objects.requireNonNull(device, "device"), Objects.requireNonNull(spec, "spec"));
+        device, spec, KernelProvider.of(device).tokenMatch().prepare(device, spec));
   }
 
   /** What this plan matches. */
   public Spec spec() {
     return spec;
+  }
+
+  /**
+   * Which kernel the plan chose, and of {@link Arithmetic#FAST} why not another; for logs: {@code
+   * cublas 13.0.0: …}, {@code fused: FAST was asked for, but …}.
+   */
+  public String kernel() {
+    return kernel.name();
   }
 
   /** Bytes of scratch that a call needs; 0 on a CPU, whose streams keep it. */

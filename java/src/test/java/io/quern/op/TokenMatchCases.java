@@ -81,7 +81,17 @@ public final class TokenMatchCases {
 
     @Override
     public PreparedCase prepare(Device device, Stream stream, OperandMemory memory) {
-      return new Prepared(this, device, stream, memory);
+      return prepare(TokenMatch.plan(device, spec), stream, memory);
+    }
+
+    /** The same with a plan that was made before. */
+    PreparedCase prepare(TokenMatch plan, Stream stream, OperandMemory memory) {
+      return new Prepared(this, plan, stream, memory);
+    }
+
+    /** The same call of other values. */
+    Case of(ValueSet others) {
+      return new Case(id, spec, batch, given, full, strided, others, seed);
     }
   }
 
@@ -97,11 +107,11 @@ public final class TokenMatchCases {
     private final TokenMatch plan;
     private final TokenMatch.Operands operands;
 
-    Prepared(Case of, Device device, Stream stream, OperandMemory memory) {
+    Prepared(Case of, TokenMatch plan, Stream stream, OperandMemory memory) {
       super(stream, memory, of.strided);
+      this.plan = plan;
       TokenMatch.Spec spec = of.spec;
       Inputs in = of.inputs();
-      plan = TokenMatch.plan(device, spec);
       Buffer metric = matrix("metric", in.metric);
       Buffer order =
           in.order == null

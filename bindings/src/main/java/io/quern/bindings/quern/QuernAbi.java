@@ -2485,6 +2485,333 @@ public class QuernAbi extends QuernAbi$shared {
         }
     }
 
+    private static class quern_token_match_fast_plan {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_fast_plan");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_plan(const quern_token_match_desc *desc, quern_token_match_fast_layout *layout)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_fast_plan$descriptor() {
+        return quern_token_match_fast_plan.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_plan(const quern_token_match_desc *desc, quern_token_match_fast_layout *layout)
+     * }
+     */
+    public static MethodHandle quern_token_match_fast_plan$handle() {
+        return quern_token_match_fast_plan.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_plan(const quern_token_match_desc *desc, quern_token_match_fast_layout *layout)
+     * }
+     */
+    public static MemorySegment quern_token_match_fast_plan$address() {
+        return quern_token_match_fast_plan.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_plan(const quern_token_match_desc *desc, quern_token_match_fast_layout *layout)
+     * }
+     */
+    public static int quern_token_match_fast_plan(MemorySegment desc, MemorySegment layout) {
+        var mh$ = quern_token_match_fast_plan.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_fast_plan", desc, layout);
+            }
+            return (int)mh$.invokeExact(desc, layout);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match_fast_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_fast_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_fast_prepare$descriptor() {
+        return quern_token_match_fast_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_token_match_fast_prepare$handle() {
+        return quern_token_match_fast_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_token_match_fast_prepare$address() {
+        return quern_token_match_fast_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_prepare(const quern_token_match_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_token_match_fast_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_token_match_fast_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_fast_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match_fast_pack {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_fast_pack");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_pack(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_fast_pack$descriptor() {
+        return quern_token_match_fast_pack.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_pack(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_match_fast_pack$handle() {
+        return quern_token_match_fast_pack.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_pack(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_match_fast_pack$address() {
+        return quern_token_match_fast_pack.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_pack(const quern_token_match_desc *desc, int32_t device, const void *metric, const int32_t *order, int32_t *slot, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_match_fast_pack(MemorySegment desc, int device, MemorySegment metric, MemorySegment order, MemorySegment slot, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_match_fast_pack.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_fast_pack", desc, device, metric, order, slot, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, metric, order, slot, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match_fast_argmax {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_fast_argmax");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_argmax(const quern_token_match_desc *desc, int32_t device, int64_t first_batch, int64_t batches, int64_t first_source, int64_t sources, int64_t first_destination, int64_t destinations, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_fast_argmax$descriptor() {
+        return quern_token_match_fast_argmax.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_argmax(const quern_token_match_desc *desc, int32_t device, int64_t first_batch, int64_t batches, int64_t first_source, int64_t sources, int64_t first_destination, int64_t destinations, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_match_fast_argmax$handle() {
+        return quern_token_match_fast_argmax.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_argmax(const quern_token_match_desc *desc, int32_t device, int64_t first_batch, int64_t batches, int64_t first_source, int64_t sources, int64_t first_destination, int64_t destinations, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_match_fast_argmax$address() {
+        return quern_token_match_fast_argmax.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_argmax(const quern_token_match_desc *desc, int32_t device, int64_t first_batch, int64_t batches, int64_t first_source, int64_t sources, int64_t first_destination, int64_t destinations, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_match_fast_argmax(MemorySegment desc, int device, long first_batch, long batches, long first_source, long sources, long first_destination, long destinations, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_match_fast_argmax.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_fast_argmax", desc, device, first_batch, batches, first_source, sources, first_destination, destinations, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, first_batch, batches, first_source, sources, first_destination, destinations, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_token_match_fast_place {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_LONG,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_token_match_fast_place");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_place(const quern_token_match_desc *desc, int32_t device, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_token_match_fast_place$descriptor() {
+        return quern_token_match_fast_place.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_place(const quern_token_match_desc *desc, int32_t device, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MethodHandle quern_token_match_fast_place$handle() {
+        return quern_token_match_fast_place.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_place(const quern_token_match_desc *desc, int32_t device, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static MemorySegment quern_token_match_fast_place$address() {
+        return quern_token_match_fast_place.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_token_match_fast_place(const quern_token_match_desc *desc, int32_t device, const int32_t *limits, int32_t *slot, float *similarity, int32_t *count, void *workspace, int64_t workspace_bytes, void *stream)
+     * }
+     */
+    public static int quern_token_match_fast_place(MemorySegment desc, int device, MemorySegment limits, MemorySegment slot, MemorySegment similarity, MemorySegment count, MemorySegment workspace, long workspace_bytes, MemorySegment stream) {
+        var mh$ = quern_token_match_fast_place.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_token_match_fast_place", desc, device, limits, slot, similarity, count, workspace, workspace_bytes, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, limits, slot, similarity, count, workspace, workspace_bytes, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
     private static class quern_token_prune_workspace {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(
             QuernAbi.C_INT,

@@ -3,6 +3,7 @@ package io.quern.internal.cuda;
 import static io.quern.internal.cuda.Operand.address;
 import static java.lang.foreign.ValueLayout.JAVA_LONG;
 
+import io.quern.Arithmetic;
 import io.quern.Device;
 import io.quern.bindings.quern.QuernAbi;
 import io.quern.bindings.quern.quern_token_match_desc;
@@ -23,12 +24,15 @@ final class CudaTokenMatch implements TokenMatchKernel {
   private final PrimaryContext context;
   private final TokenMatch.Spec spec;
 
+  private final String name;
+
   /** Bytes of workspace for each batch row. */
   private final long rowBytes;
 
-  private CudaTokenMatch(PrimaryContext context, TokenMatch.Spec spec) {
+  private CudaTokenMatch(PrimaryContext context, TokenMatch.Spec spec, String name) {
     this.context = context;
     this.spec = spec;
+    this.name = name;
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_token_match_desc.allocate(arena);
       MemorySegment bytes = arena.allocate(JAVA_LONG);
@@ -43,7 +47,26 @@ final class CudaTokenMatch implements TokenMatchKernel {
   }
 
   static TokenMatchKernel prepare(Device device, TokenMatch.Spec spec) {
-    return new CudaTokenMatch(((RuntimeDevice) device).context(), spec);
+    RuntimeDevice runtime = (RuntimeDevice) device;
+    String reason = "";
+    if (spec.arithmetic() == Arithmetic.FAST) {
+      if (CublasTokenMatch.pays(spec)) {
+        try {
+          return new CublasTokenMatch(runtime.context(), spec, runtime.cublas());
+        } catch (CublasHandle.UnusableException e) {
+          reason = e.getMessage();
+        }
+      } else {
+        reason = CublasTokenMatch.RULE;
+      }
+    }
+    return new CudaTokenMatch(
+        runtime.context(), spec, TokenMatchKernel.canonical("fused", spec, reason));
+  }
+
+  @Override
+  public String name() {
+    return name;
   }
 
   @Override

@@ -112,6 +112,18 @@ final class PrimaryContext {
     return status;
   }
 
+  /**
+   * Makes this device current for what another library is asked next, with nothing in between that
+   * can block.
+   */
+  void makeCurrent() {
+    int status = cudaSetDevice(ordinal);
+    if (status != cudaSuccess()) {
+      cudaGetLastError();
+      throw failure(status, "cudaSetDevice", "");
+    }
+  }
+
   /** A {@code cudaDeviceAttr} of the device. */
   int attribute(int name) {
     try (Arena arena = Arena.ofConfined()) {

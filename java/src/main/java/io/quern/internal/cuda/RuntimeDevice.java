@@ -28,6 +28,10 @@ public final class RuntimeDevice implements CudaDevice, KernelProvider {
   private final String name;
   private final Resources resources;
   private final Set<RuntimeStream> streams = ConcurrentHashMap.newKeySet();
+  private final Object cublasLock = new Object();
+
+  /** Made by the first plan that wants it. */
+  private CublasHandle cublas;
 
   /**
    * Opens a device of a back end that the probe found available.
@@ -140,6 +144,22 @@ public final class RuntimeDevice implements CudaDevice, KernelProvider {
                 out -> cudaEventCreateWithFlags(out, cudaEventDefault()))));
   }
 
+  /**
+   * cuBLAS on this device.
+   *
+   * @throws CublasHandle.UnusableException with the reason why there is none
+   * @throws IllegalStateException if the device is closed
+   */
+  CublasHandle cublas() throws CublasHandle.UnusableException {
+    synchronized (cublasLock) {
+      resources.requireOpen();
+      if (cublas == null) {
+        cublas = CublasHandle.open(context);
+      }
+      return cublas;
+    }
+  }
+
   /** Waits for what is queued on the open streams, so that memory it uses can be released. */
   void drain() {
     streams.forEach(RuntimeStream::drain);
@@ -158,5 +178,11 @@ public final class RuntimeDevice implements CudaDevice, KernelProvider {
   @Override
   public void close() {
     resources.close();
+    synchronized (cublasLock) {
+      if (cublas != null) {
+        cublas.close();
+        cublas = null;
+      }
+    }
   }
 }

@@ -1,5 +1,6 @@
 package io.quern.internal.kernel;
 
+import io.quern.Arithmetic;
 import io.quern.Device;
 import io.quern.internal.device.QueueStream;
 import io.quern.op.TokenMatch;
@@ -8,6 +9,16 @@ import io.quern.op.TokenMatch;
 public interface TokenMatchKernel {
   /** Bytes of scratch that a call of so many batch rows needs. */
   long workspaceBytes(long batch);
+
+  /** See {@link TokenMatch#kernel()}. */
+  String name();
+
+  /** The name of a canonical kernel: why it is one where {@link Arithmetic#FAST} was asked for. */
+  static String canonical(String kernel, TokenMatch.Spec spec, String reason) {
+    return spec.arithmetic() == Arithmetic.CANONICAL
+        ? kernel
+        : "%s: FAST was asked for, but %s".formatted(kernel, reason);
+  }
 
   /** Queues the work. */
   void run(QueueStream stream, TokenMatch.Operands operands);

@@ -6,7 +6,9 @@ import io.quern.bindings.quern.QuernAbi;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
+import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
+import java.lang.foreign.SymbolLookup;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
@@ -30,6 +32,15 @@ public final class LibraryLoader {
   /** Its soname: the file may have no other name, or libquern would load a second one. */
   private static final String CUDART = "libcudart.so.13";
 
+  /** Optional, and never packaged: it is larger than all the rest by far. */
+  private static final String CUBLAS = "libcublas.so.13";
+
+  private static final String CUBLAS_FILE = "quern.cublas";
+  private static final String EMULATED_CUBLAS = "libquern_emulated_cublas.so";
+
+  /** The files that this process has mapped. */
+  private static final Path MAPPED = Path.of("/proc/self/maps");
+
   private static final String PLATFORM = "linux-x86_64";
   private static final String RESOURCES = "META-INF/quern/" + PLATFORM + "/";
   private static final String JAR_HINT =
@@ -46,6 +57,7 @@ public final class LibraryLoader {
       JAR_HINT + "; on the module path add --add-modules io.quern.natives.linux.x86_64";
 
   private static LoadResult result;
+  private static LoadResult cublas;
 
   private LibraryLoader() {}
 
@@ -55,6 +67,73 @@ public final class LibraryLoader {
       result = attempt(System.getProperty(EMULATION) == null ? Backend.CUDA : Backend.EMULATED);
     }
     return result;
+  }
+
+  /**
+   * The outcome of the first call for cuBLAS; never throws. It is the file that {@code
+   * quern.cublas} names, or else {@code libcublas.so.13} in {@code quern.native.dir} or where the
+   * dynamic linker finds it. The emulation has one by that property alone.
+   */
+  public static synchronized LoadResult loadCublas() {
+    if (cublas == null) {
+      cublas =
+          load() instanceof LoadResult.Loaded runtime ? attemptCublas(runtime.backend()) : load();
+    }
+    return cublas;
+  }
+
+  private static LoadResult attemptCublas(Backend backend) {
+    try {
+      loadLibrary(findCublas(backend));
+      return new LoadResult.Loaded(backend);
+    } catch (Refusal refusal) {
+      return new LoadResult.Failed(backend, refusal.getMessage(), refusal.hint);
+    }
+  }
+
+  private static Path findCublas(Backend backend) throws Refusal {
+    String property = System.getProperty(CUBLAS_FILE);
+    if (property != null) {
+      Path library = path(property, CUBLAS_FILE);
+      if (!Files.isRegularFile(library)) {
+        throw new Refusal(
+            "no cuBLAS at " + library, "correct " + CUBLAS_FILE + ", or leave it out");
+      }
+      // A real one would take the emulation's streams for its own.
+      if (backend == Backend.EMULATED && !library.endsWith(EMULATED_CUBLAS)) {
+        throw new Refusal(
+            library + " does not belong to the emulation",
+            CUBLAS_FILE + " may name " + EMULATED_CUBLAS);
+      }
+      return library;
+    }
+    if (backend == Backend.EMULATED) {
+      throw new Refusal(
+          "the emulation has no cuBLAS", CUBLAS_FILE + " may name " + EMULATED_CUBLAS);
+    }
+    String folder = System.getProperty(FOLDER);
+    if (folder != null && Files.isRegularFile(folder(folder).resolve(CUBLAS))) {
+      return folder(folder).resolve(CUBLAS);
+    }
+    try {
+      SymbolLookup.libraryLookup(CUBLAS, Arena.global());
+    } catch (IllegalArgumentException absent) {
+      throw new Refusal(
+          CUBLAS + " was not found",
+          "install cuBLAS 13, add its folder to LD_LIBRARY_PATH, or set " + CUBLAS_FILE);
+    }
+    // The bindings want it in their own class loader, and that wants to know where it is.
+    try (Stream<String> mapped = Files.lines(MAPPED)) {
+      return mapped
+          .filter(line -> line.contains("/" + CUBLAS))
+          .map(line -> Path.of(line.substring(line.indexOf('/'))))
+          .findFirst()
+          .orElseThrow(() -> new IOException(CUBLAS + " is not in it"));
+    } catch (IOException | UncheckedIOException e) {
+      throw new Refusal(
+          "%s is loaded, but where it is cannot be read from %s: %s".formatted(CUBLAS, MAPPED, e),
+          "set " + CUBLAS_FILE + " to its path");
+    }
   }
 
   private static LoadResult attempt(Backend backend) {
@@ -117,10 +196,14 @@ public final class LibraryLoader {
     if (property.isEmpty()) { // else it would be the working directory, whatever lies there
       throw new Refusal(FOLDER + " is empty", "set it to a folder, or leave it out");
     }
+    return path(property, FOLDER + " or " + EMULATION);
+  }
+
+  private static Path path(String text, String properties) throws Refusal {
     try {
-      return Path.of(property).toAbsolutePath();
+      return Path.of(text).toAbsolutePath();
     } catch (InvalidPathException e) {
-      throw new Refusal("no path: " + e.getMessage(), "correct " + FOLDER + " or " + EMULATION);
+      throw new Refusal("no path: " + e.getMessage(), "correct " + properties);
     }
   }
 

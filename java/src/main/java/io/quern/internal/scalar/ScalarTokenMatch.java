@@ -28,6 +28,11 @@ final class ScalarTokenMatch implements TokenMatchKernel {
   }
 
   @Override
+  public String name() {
+    return TokenMatchKernel.canonical("scalar", spec, "a CPU has no other form");
+  }
+
+  @Override
   public void run(QueueStream stream, TokenMatch.Operands operands) {
     HostStream host = (HostStream) stream;
     long batch = operands.slot().shape().dim(0);

@@ -40,6 +40,11 @@ final class SimdTokenMatch implements TokenMatchKernel {
   }
 
   @Override
+  public String name() {
+    return TokenMatchKernel.canonical("simd", spec, "a CPU has no other form");
+  }
+
+  @Override
   public void run(QueueStream stream, TokenMatch.Operands operands) {
     HostStream host = (HostStream) stream;
     long batch = operands.slot().shape().dim(0);

@@ -15,6 +15,7 @@ import java.nio.file.attribute.PosixFilePermission;
 import java.nio.file.attribute.PosixFilePermissions;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.jar.JarOutputStream;
 import java.util.jar.Manifest;
@@ -292,6 +293,68 @@ class LibraryLoaderTest {
     Files.move(folder.resolve("libquern.so"), folder.resolve("libquern_emulated.so"));
     String lines = probe("-Dquern.emulation=", PROPERTY + folder);
     assertTrue(lines.contains("emulated: unavailable: a native library lacks a function"), lines);
+  }
+
+  @Test
+  void cublasThatIsNamed() throws Exception {
+    Path library = cublas(Files.createDirectory(folder.resolve("other")).resolve("any.so"), 130001);
+    assertCublas("130001", "-Dquern.cublas=" + library);
+  }
+
+  @Test
+  void cublasBesideTheOtherLibraries() throws Exception {
+    cublas(folder.resolve("libcublas.so.13"), 130002);
+    assertCublas("130002");
+  }
+
+  /** The bindings get the file that the dynamic linker found. */
+  @Test
+  void cublasThatTheLinkerFinds() throws Exception {
+    Path other = Files.createDirectory(folder.resolve("other"));
+    cublas(other.resolve("libcublas.so.13.0.3"), 130003);
+    Files.createSymbolicLink(other.resolve("libcublas.so.13"), Path.of("libcublas.so.13.0.3"));
+    assertCublas("130003", Map.of("LD_LIBRARY_PATH", other.toString()));
+  }
+
+  @Test
+  void noCublasAnywhere() throws Exception {
+    stubs();
+    assumeTrue(!Files.exists(Path.of("/usr/local/cuda/lib64/libcublas.so.13")), "there is one");
+    String printed = ForkedJvm.allowed(PROPERTY + folder).run(PrintedCublas.class);
+    assertTrue(printed.contains("libcublas.so.13 was not found, hint=install cuBLAS 13"), printed);
+  }
+
+  @Test
+  void cublasThatCannotBeLoaded() throws Exception {
+    stubs();
+    Files.writeString(folder.resolve("libcublas.so.13"), "garbage ".repeat(1000));
+    String printed = ForkedJvm.allowed(PROPERTY + folder).run(PrintedCublas.class);
+    assertTrue(printed.contains("libcublas.so.13 cannot be loaded: "), printed);
+    assertTrue(printed.contains("invalid ELF header"), printed);
+  }
+
+  private static Path cublas(Path library, int version) throws IOException, InterruptedException {
+    StubLibraries.compile(
+        library,
+        "int cublasGetVersion_v2(void* handle, int* version) { *version = %d; return 0; }"
+            .formatted(version));
+    return library;
+  }
+
+  private void assertCublas(String version, String... flags) throws Exception {
+    assertCublas(version, Map.of(), flags);
+  }
+
+  private void assertCublas(String version, Map<String, String> environment, String... flags)
+      throws Exception {
+    stubs();
+    String printed =
+        ForkedJvm.allowed(
+                Stream.concat(Stream.of(PROPERTY + folder), Stream.of(flags))
+                    .toArray(String[]::new))
+            .with(environment)
+            .run(PrintedCublas.class);
+    assertTrue(printed.contains("version " + version), printed);
   }
 
   /** The real libraries without a driver. */
