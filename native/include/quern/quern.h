@@ -25,7 +25,7 @@ extern "C" {
 #endif
 
 /* Raised whenever a signature, a descriptor or a constant changes; caller and library must agree exactly. */
-#define QUERN_ABI_VERSION 2
+#define QUERN_ABI_VERSION 3
 
 /* The most tables one call can read. */
 #define QUERN_MAX_TABLES 32

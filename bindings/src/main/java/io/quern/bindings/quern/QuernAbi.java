@@ -23,10 +23,10 @@ public class QuernAbi extends QuernAbi$shared {
     static final SymbolLookup SYMBOL_LOOKUP = SymbolLookup.loaderLookup()
             .or(Linker.nativeLinker().defaultLookup());
 
-    private static final int QUERN_ABI_VERSION = (int)2L;
+    private static final int QUERN_ABI_VERSION = (int)3L;
     /**
      * {@snippet lang=c :
-     * #define QUERN_ABI_VERSION 2
+     * #define QUERN_ABI_VERSION 3
      * }
      */
     public static int QUERN_ABI_VERSION() {
