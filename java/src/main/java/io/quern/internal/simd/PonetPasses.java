@@ -72,7 +72,9 @@ class PonetPasses extends PonetTask {
     final float[] row = new float[COLUMNS];
     final float[] scores = new float[HEADS * PonetTask.CHUNK];
     final float[] weights = new float[PonetTask.CHUNK];
-    final float[] partials = new float[4 * PonetRows.PARTIALS];
+    final float[] sums = new float[PonetTask.CHUNK * PonetScores.LEFT];
+    final float[] maxima = new float[HEADS];
+    final float[] totals = new float[HEADS];
 
     /** Tokens of a batch, counted in their sequence, and where their rows are in {@code rows}. */
     final int[] tokens = new int[PonetTask.CHUNK];
@@ -322,7 +324,7 @@ class PonetPasses extends PonetTask {
       PonetRows.add(workspace, scratch.at, n, scratch.query, dim);
     }
     if (state == null) {
-      TileReduce.divide(scratch.query, (float) countValid(begin, length), dim);
+      PonetRows.divide(scratch.query, (float) countValid(begin, length), dim);
       MemorySegment.copy(scratch.query, 0, workspace, JAVA_FLOAT, row(queries, s, head), dim);
     } else {
       MemorySegment.copy(scratch.query, 0, state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), dim);
@@ -339,43 +341,48 @@ class PonetPasses extends PonetTask {
     } else {
       MemorySegment.copy(
           state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), scratch.query, 0, heads * headDim);
-      TileReduce.divide(scratch.query, (float) stateValid(), heads * headDim);
+      PonetRows.divide(scratch.query, (float) stateValid(), heads * headDim);
     }
     locate(
         worker, keyType, k, begin * strideK + skipped(keyType, head), strideK, n, heads * headDim);
-    Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-    score(scratch, n, chunk, heads);
+    score(scratch, n, heads);
+    PonetScores.spread(scratch.scores, scratch.tokens, n, chunk, heads);
     if (probabilities != null) {
       keepScores(scratch, begin + chunk, n, chunk, head, heads);
     }
+    weigh(scratch, n, chunk, place, head, heads);
     for (int h = 0; h < heads; h++) {
-      if (!weigh(scratch, h, n, chunk, place, head)) {
-        continue;
+      if (scratch.maxima[h] != Float.NEGATIVE_INFINITY) {
+        PonetRows.weightedSum(
+            scratch.rows,
+            scratch.at,
+            n,
+            columnBytes(h),
+            scratch.scores,
+            h * CHUNK,
+            scratch.chunk,
+            headDim);
+        MemorySegment.copy(
+            scratch.chunk, 0, workspace, JAVA_FLOAT, row(valueSums, place, head + h), headDim);
       }
-      PonetRows.weightedSum(
-          scratch.rows, scratch.at, n, columnBytes(h), scratch.weights, scratch.chunk, headDim);
-      MemorySegment.copy(
-          scratch.chunk, 0, workspace, JAVA_FLOAT, row(valueSums, place, head + h), headDim);
     }
   }
 
   /**
-   * The softmax over a chunk's scores of a head: maximum and sum are stored, the listed tokens'
-   * weights are in {@code scratch.weights}. False if the chunk is passed over.
+   * The softmax over a chunk's scores: maxima and sums are stored, the listed tokens' weights are
+   * where their scores were, by their numbers. A head whose maximum is −∞ is passed over.
    */
-  final boolean weigh(Scratch scratch, int h, int n, int chunk, long place, int head) {
-    int scores = h * CHUNK;
-    float max = RowReduction.max(scratch.scores, scores, CHUNK);
-    setHead(chunkMax, place, head + h, max);
-    if (max == Float.NEGATIVE_INFINITY) {
-      return false;
+  final void weigh(Scratch scratch, int n, int chunk, long place, int head, int heads) {
+    for (int h = 0; h < heads; h++) {
+      scratch.maxima[h] = RowReduction.max(scratch.scores, h * CHUNK, CHUNK);
     }
-    RowReduction.exp(scratch.scores, scores, CHUNK, max);
-    setHead(chunkSum, place, head + h, scratch.reduction.sum(scratch.scores, scores, CHUNK));
-    for (int i = 0; i < n; i++) {
-      scratch.weights[i] = scratch.scores[scores + scratch.tokens[i] - chunk];
+    PonetScores.exp(scratch.scores, scratch.maxima, heads);
+    PonetScores.sum(scratch.scores, heads, scratch.sums, scratch.totals);
+    for (int h = 0; h < heads; h++) {
+      setHead(chunkMax, place, head + h, scratch.maxima[h]);
+      setHead(chunkSum, place, head + h, scratch.totals[h]);
     }
-    return true;
+    PonetScores.gather(scratch.scores, scratch.tokens, n, chunk, heads);
   }
 
   /** Merges the states of a sequence's chunks, in ascending order, down to v. */
@@ -400,7 +407,7 @@ class PonetPasses extends PonetTask {
         state.set(JAVA_FLOAT, stateSum() + (long) h * Float.BYTES, scratch.sum);
         continue;
       }
-      TileReduce.divide(scratch.value, scratch.sum, headDim);
+      PonetRows.divide(scratch.value, scratch.sum, headDim);
       MemorySegment.copy(scratch.value, 0, workspace, JAVA_FLOAT, row(values, s, h), headDim);
       setHead(max, s, h, scratch.max);
       setHead(sum, s, h, scratch.sum);
@@ -433,23 +440,21 @@ class PonetPasses extends PonetTask {
     }
   }
 
-  /** The scores of the listed tokens of a chunk. */
-  private void score(Scratch scratch, int n, int chunk, int heads) {
+  /** The scores of the listed tokens of a chunk, by their numbers. */
+  private void score(Scratch scratch, int n, int heads) {
     int headDim = spec.headDim();
     float scale = spec.scale();
     if (headDim % 64 == 0) {
-      PonetRows.scores(
+      PonetScores.scores(
           scratch.rows,
           scratch.at,
-          scratch.tokens,
           n,
-          chunk,
           headDim,
           scratch.query,
           headDim,
           heads,
           scale,
-          scratch.partials,
+          scratch.sums,
           scratch.scores);
       return;
     }
@@ -458,7 +463,7 @@ class PonetPasses extends PonetTask {
       MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], key, 0, heads * headDim);
       for (int h = 0; h < heads; h++) {
         int first = h * headDim;
-        scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
+        scratch.scores[h * CHUNK + i] =
             scratch.reduction.dot(scratch.query, first, key, first, headDim) * scale;
       }
     }
@@ -507,7 +512,7 @@ class PonetPasses extends PonetTask {
       }
       MemorySegment.copy(workspace, JAVA_FLOAT, row(values, s, head), scratch.value, 0, dim);
       System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
-      TileReduce.add(scratch.alone, 0f, dim);
+      PonetRows.add(scratch.alone, 0f, dim);
       forgetKept(worker);
       boolean none = probabilities != null && countValid(begin, length) == 0;
       for (long token = Math.max(from, begin); token < Math.min(to, begin + length); token++) {
@@ -560,7 +565,7 @@ class PonetPasses extends PonetTask {
       t = listSegment(worker, begin, t);
       raiseListed(worker, begin, head, heads);
     }
-    TileReduce.add(scratch.lift, scratch.value, dim);
+    PonetRows.add(scratch.lift, scratch.value, dim);
   }
 
   /** Takes the listed tokens into the maximum {@code scratch.lift}. */
@@ -583,7 +588,7 @@ class PonetPasses extends PonetTask {
         best[d] = Math.max(best[d], FILL);
       }
     }
-    TileReduce.add(best, 0f, dim);
+    PonetRows.add(best, 0f, dim);
   }
 
   /**
@@ -632,11 +637,11 @@ class PonetPasses extends PonetTask {
     for (int h = 0; h < heads; h++) {
       float weight = stateHead(stateSum(), head + h);
       System.arraycopy(scratch.value, h * spec.headDim(), scratch.chunk, 0, spec.headDim());
-      TileReduce.divide(scratch.chunk, weight, spec.headDim());
+      PonetRows.divide(scratch.chunk, weight, spec.headDim());
       System.arraycopy(scratch.chunk, 0, scratch.value, h * spec.headDim(), spec.headDim());
     }
     System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
-    TileReduce.add(scratch.alone, 0f, dim);
+    PonetRows.add(scratch.alone, 0f, dim);
     forgetKept(worker);
     int open = -1;
     for (long token = from; token < to; ) {
@@ -658,14 +663,15 @@ class PonetPasses extends PonetTask {
         }
       }
       locate(worker, rowType, o, firstO + skipped(rowType, head), strideO, scratch.listed, dim);
-      for (int i = 0; i < scratch.listed; i++) {
+      for (int i = 0; i < scratch.listed; ) {
         int id = segmentId(scratch.tokens[i]);
         if (id != open) {
           MemorySegment.copy(table, JAVA_FLOAT, row(0, id, head), scratch.lift, 0, dim);
-          TileReduce.add(scratch.lift, scratch.value, dim);
+          PonetRows.add(scratch.lift, scratch.value, dim);
           open = id;
         }
-        fuseRow(worker, 0, tokens, i, head, heads);
+        boolean alone = i + 1 == scratch.listed || segmentId(scratch.tokens[i + 1]) != id;
+        i += fuseNext(worker, 0, tokens, i, alone ? i + 1 : scratch.listed, head, heads);
       }
     }
   }
@@ -676,14 +682,76 @@ class PonetPasses extends PonetTask {
     int next = listSegment(worker, begin, t);
     long at = firstO + begin * strideO + skipped(rowType, head);
     locate(worker, rowType, o, at, strideO, scratch.listed, heads * spec.headDim());
-    for (int i = 0; i < scratch.listed; i++) {
-      fuseRow(worker, begin, begin + length, i, head, heads);
+    for (int i = 0; i < scratch.listed; ) {
+      i += fuseNext(worker, begin, begin + length, i, scratch.listed, head, heads);
     }
     return next;
   }
 
-  /** Writes the row of the listed token {@code i}. */
-  private void fuseRow(int worker, long begin, long end, int i, int head, int heads) {
+  /**
+   * Writes the row of the listed token {@code i}, or this one and the next, which is of the same
+   * segment if it is before {@code last}; how many it wrote.
+   */
+  private int fuseNext(int worker, long begin, long end, int i, int last, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long token = begin + scratch.tokens[i];
+    long target = token * strideOut + (long) head * spec.headDim() * spec.out().byteSize();
+    boolean plain = spec.window() == 3 && rowType == DType.F32 && spec.out() == DType.F32;
+    if (!plain || isSpecial(token) || fills(begin, end, token - 1, token + 2)) {
+      fuseAny(worker, begin, end, i, target, head, heads);
+      return 1;
+    }
+    long low = Math.max(begin - contextBefore, token - 1);
+    long high = Math.min(end + contextAfter - 1, token + 1);
+    long local0 = localRow(worker, low, head, dim);
+    if (i + 1 < last
+        && scratch.tokens[i + 1] == scratch.tokens[i] + 1
+        && low < token
+        && token + 2 < end + contextAfter
+        && !isFilled(token + 2)) {
+      long next = target + strideOut;
+      PonetRows.fuseTwo(
+          scratch.lift,
+          scratch.rows,
+          scratch.at[i],
+          scratch.at[i + 1],
+          local,
+          local0,
+          strideLocal,
+          out,
+          target,
+          next,
+          dim);
+      return 2;
+    }
+    PonetRows.fuse(
+        scratch.lift,
+        scratch.rows,
+        scratch.at[i],
+        local,
+        local0,
+        localRow(worker, token, head, dim),
+        localRow(worker, high, head, dim),
+        out,
+        target,
+        dim);
+    return 1;
+  }
+
+  /** Whether any token of a range, as far as windows reach, stands as {@link #FILL}. */
+  private boolean fills(long begin, long end, long from, long to) {
+    boolean filled = false;
+    long low = Math.max(begin - contextBefore, from);
+    long high = Math.min(end + contextAfter, to);
+    for (long i = low; i < high; i++) {
+      filled |= isFilled(i);
+    }
+    return filled;
+  }
+
+  /** Writes the row of the listed token {@code i}, whatever it and its window are. */
+  private void fuseAny(int worker, long begin, long end, int i, long target, int head, int heads) {
     Scratch scratch = scratches[worker];
     int dim = heads * spec.headDim();
     long token = begin + scratch.tokens[i];
@@ -694,9 +762,8 @@ class PonetPasses extends PonetTask {
     } else {
       fuseWithLocal(worker, begin, end, token, scratch.at[i], head, heads);
     }
-    long skip = (long) head * spec.headDim() * spec.out().byteSize();
     scratch.tile.round(spec.out(), row, dim);
-    scratch.tile.store(spec.out(), row, 0, out, token * strideOut + skip, dim);
+    scratch.tile.store(spec.out(), row, 0, out, target, dim);
   }
 
   /** {@code scratch.row = fma(v + s, row of o, l)} of one token. */
@@ -707,12 +774,9 @@ class PonetPasses extends PonetTask {
     int reach = spec.window() / 2;
     long low = Math.max(begin - contextBefore, token - reach);
     long high = Math.min(end + contextAfter - 1, token + reach);
-    boolean filled = false;
-    for (long i = low; i <= high; i++) {
-      filled |= isFilled(i);
-    }
     MemorySegment rows = rowType == DType.F32 ? local : widened[worker].kept;
     float[] row = scratch.row;
+    boolean filled = fills(begin, end, low, high + 1);
     if (reach == 1 && !filled) {
       long l0 = localRow(worker, low, head, dim);
       long l1 = localRow(worker, token, head, dim);
