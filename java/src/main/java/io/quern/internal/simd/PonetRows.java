@@ -164,6 +164,23 @@ final class PonetRows {
     }
   }
 
+  /**
+   * {@code out[d] = x[at + d] + bias[d]} in memory. A plain loop over the two arrays is not
+   * vectorised, since they may be one.
+   */
+  static void store(float[] x, int at, float[] bias, MemorySegment memory, long to, int dim) {
+    MemorySegment out = NativeRows.known(memory);
+    int d = 0;
+    for (; d <= dim - LANES; d += LANES) {
+      FloatVector.fromArray(Species.FLOAT, x, at + d)
+          .add(FloatVector.fromArray(Species.FLOAT, bias, d))
+          .intoMemorySegment(out, to + (long) d * Float.BYTES, ORDER);
+    }
+    for (; d < dim; d++) {
+      out.set(JAVA_FLOAT, to + (long) d * Float.BYTES, x[at + d] + bias[d]);
+    }
+  }
+
   /** {@code best} = the greater of itself and a row, NaN if one is. */
   static void max(MemorySegment memory, long at, float[] best, int dim) {
     MemorySegment rows = NativeRows.known(memory);

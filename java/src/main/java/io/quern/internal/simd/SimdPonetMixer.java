@@ -359,11 +359,8 @@ final class SimdPonetMixer implements PonetMixerKernel {
       int end = Math.min(n, endLeft * Product.ROWS);
       for (int i = left * Product.ROWS; i < end; i++) {
         int at = (i - left * Product.ROWS) * WIDTH;
-        for (int c = 0; c < columns; c++) {
-          out[at + c] += biases[c];
-        }
         long to = firstO + (layer * tokens + token + i) * strideO + (long) first * Float.BYTES;
-        MemorySegment.copy(out, at, workspace, JAVA_FLOAT, to, columns);
+        PonetRows.store(out, at, biases, workspace, to, columns);
       }
     }
 
