@@ -300,9 +300,8 @@ final class PonetScores {
 
   /** {@code score = exp(score − max)}, each head with its maximum. */
   static void exp(float[] scores, float[] max, int heads) {
-    for (int i = 0; i < heads * CHUNK; i += LANES) {
-      VectorMath.exp(FloatVector.fromArray(Species.FLOAT, scores, i).sub(max[i / CHUNK]))
-          .intoArray(scores, i);
+    for (int h = 0; h < heads; h++) {
+      VectorMath.exp(scores, h * CHUNK, CHUNK, max[h]);
     }
   }
 

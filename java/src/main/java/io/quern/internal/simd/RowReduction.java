@@ -223,13 +223,7 @@ final class RowReduction {
 
   /** {@code x = exp(x − max)}, in place. */
   static void exp(float[] x, int at, int n, float max) {
-    int i = 0;
-    for (; i <= n - LANES; i += LANES) {
-      VectorMath.exp(FloatVector.fromArray(Species.FLOAT, x, at + i).sub(max)).intoArray(x, at + i);
-    }
-    for (; i < n; i++) {
-      x[at + i] = CanonicalMath.exp(x[at + i] - max);
-    }
+    VectorMath.exp(x, at, n, max);
   }
 
   /** {@code x = log(x)}, in place. */
