@@ -7,11 +7,11 @@ import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * {@link CanonicalMath}, operation by operation, on vectors. A method that
- * takes or returns a vector is inlined into a small loop, unless C2 has inlined much around that
- * loop before; then every vector becomes an object. Which of the two happens changes from one JVM
- * to the next, so exp of an array, which is in every softmax, is a loop of its own that calls
- * nothing but the JDK and is too long (325 bytes) to be inlined itself.
+ * {@link CanonicalMath}, operation by operation, on vectors. A method that takes or returns a
+ * vector is inlined into a small loop, unless C2 has inlined much around that loop before; then
+ * every vector becomes an object. Which of the two happens changes from one JVM to the next, so exp
+ * of an array, which is in every softmax, is a loop of its own that calls nothing but the JDK and
+ * is too long (325 bytes) to be inlined itself.
  */
 final class VectorMath {
   private static final float ROUND = 0x1.8p23f;
