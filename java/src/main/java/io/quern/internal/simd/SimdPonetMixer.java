@@ -31,11 +31,11 @@ final class SimdPonetMixer implements PonetMixerKernel {
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    long places = PonetPasses.places(sequences, tokens);
+    long places = PonetSoftmax.places(sequences, tokens);
     long wide = (places * (spec.heads() - 1) + sequences * spec.heads()) * spec.columns();
     return projected(tokens)
         + PonetTask.projectedBytes(spec, tokens)
-        + PonetPasses.shareBytes(spec, sequences, tokens)
+        + PonetSoftmax.shareBytes(spec, sequences, tokens)
         + Math.ceilDiv(wide * Float.BYTES, 16) * 16;
   }
 
@@ -49,7 +49,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     long sequences = operands.offsets().shape().dim(0) - 1;
     long tokens = operands.out().shape().dim(0);
     long rowBytes = (long) spec.columns() * Float.BYTES;
-    long places = PonetPasses.places(sequences, tokens);
+    long places = PonetSoftmax.places(sequences, tokens);
     long layerBytes = 2 * spec.columns() * rowBytes;
     Packed packed = host.kept(Packed.class, Packed::new);
     packed.reserve(spec);
@@ -82,7 +82,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     task.lay(pass, host, projected(tokens) + PonetTask.projectedBytes(spec, tokens));
     task.folded =
         task.valueSums
-            + PonetPasses.places(operands.offsets().shape().dim(0) - 1, tokens)
+            + PonetSoftmax.places(operands.offsets().shape().dim(0) - 1, tokens)
                 * spec.heads()
                 * spec.columns()
                 * Float.BYTES;
