@@ -6,6 +6,7 @@ import io.quern.Shape;
 import io.quern.op.Combine;
 import io.quern.op.DiffRateBlock;
 import io.quern.op.MergeScheme;
+import io.quern.op.MergeStep;
 import io.quern.op.TokenMatch;
 import io.quern.op.TokenMerge;
 import io.quern.op.TokenUnmerge;
@@ -75,19 +76,16 @@ final class MergeWorkload {
           }
           return workload.runs(
               place -> {
-                TokenMatch matching = TokenMatch.plan(place.device(), match);
-                TokenMerge merging = TokenMerge.plan(place.device(), merge);
-                Buffer slot = place.scratch(DType.I32, sizes);
-                var matched =
-                    TokenMatch.Operands.of(place.inputs("metric").getFirst(), slot)
-                        .withWorkspace(scratch(place, matching.workspaceBytes(batch)));
-                var merged2 =
-                    TokenMerge.Operands.of(place.inputs("x").getFirst(), slot, place.output("out"))
-                        .withSizes(place.inputs("size").getFirst(), place.output("sizeOut"));
-                return set -> {
-                  matching.run(place.stream(), matched);
-                  merging.run(place.stream(), merged2);
-                };
+                MergeStep step = MergeStep.plan(place.device(), new MergeStep.Spec(match, merge));
+                var operands =
+                    MergeStep.Operands.of(
+                            place.inputs("metric").getFirst(),
+                            place.inputs("x").getFirst(),
+                            place.scratch(DType.I32, sizes),
+                            place.output("out"))
+                        .withSizes(place.inputs("size").getFirst(), place.output("sizeOut"))
+                        .withWorkspace(scratch(place, step.workspaceBytes(batch)));
+                return set -> step.run(place.stream(), operands);
               });
         });
   }
