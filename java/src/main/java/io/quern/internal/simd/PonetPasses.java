@@ -4,10 +4,7 @@ import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
 import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
-import io.quern.internal.cpu.PonetTask;
 import io.quern.internal.scalar.CanonicalMath;
-import io.quern.op.PonetPooling;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 
@@ -17,16 +14,7 @@ import java.util.Arrays;
  * a time takes three times as long. The chunks' shares of the first two passes are in the workspace
  * and combined in between, in ascending order.
  */
-class PonetPasses extends PonetTask {
-  /** The most columns of a slice of heads. */
-  private static final int COLUMNS = PonetPooling.MAX_HEAD_DIM;
-
-  /** The most heads of a slice. */
-  private static final int HEADS = 64;
-
-  /** Widened rows of local that are kept: the widest window and one that is coming. */
-  private static final int KEPT = PonetPooling.MAX_WINDOW + 1;
-
+class PonetPasses extends PonetSoftmax {
   /** What is done, and what its rows of work are. */
   enum Pass {
     /** Chunks: their sums of queries. */
@@ -45,93 +33,10 @@ class PonetPasses extends PonetTask {
     ROWS
   }
 
-  /**
-   * Room for all chunks: chunk c of a sequence s is in place {@code offset(s) / 64 + s + c}, so
-   * that no two share one.
-   */
-  static long places(long sequences, long tokens) {
-    return tokens / PonetTask.CHUNK + sequences;
-  }
-
-  /** Bytes of what chunks and sequences leave in the workspace. */
-  static long shareBytes(PonetPooling.Spec spec, long sequences, long tokens) {
-    long rows = places(sequences, tokens) + sequences;
-    long floats = 2 * rows * spec.columns() + 2 * rows * spec.heads();
-    return Math.ceilDiv(floats * Float.BYTES, 16) * 16;
-  }
-
-  /** What one worker computes in. */
-  static final class Scratch {
-    final Tile tile = new Tile();
-    final RowReduction reduction = new RowReduction();
-    final float[] query = new float[COLUMNS];
-    final float[] value = new float[COLUMNS];
-    final float[] chunk = new float[COLUMNS];
-    final float[] lift = new float[COLUMNS];
-    final float[] alone = new float[COLUMNS];
-    final float[] row = new float[COLUMNS];
-    final float[] scores = new float[HEADS * PonetTask.CHUNK];
-    final float[] weights = new float[PonetTask.CHUNK];
-    final float[] partials = new float[4 * PonetRows.PARTIALS];
-
-    /** Tokens of a batch, counted in their sequence, and where their rows are in {@code rows}. */
-    final int[] tokens = new int[PonetTask.CHUNK];
-
-    final long[] at = new long[PonetTask.CHUNK];
-    MemorySegment rows;
-    int listed;
-
-    /** A state of the softmax, with {@code value}. */
-    float max;
-
-    float sum;
-
-    /** Whether padding was among what was listed. */
-    boolean padded;
-
-    private static Scratch[] ofEach(int workers) {
-      Scratch[] scratches = new Scratch[workers];
-      Arrays.setAll(scratches, i -> new Scratch());
-      return scratches;
-    }
-  }
-
-  /** Where one worker widens rows of F16 and BF16. */
-  private static final class Widened {
-    private final MemorySegment rows =
-        Arena.ofAuto().allocate((long) PonetTask.CHUNK * COLUMNS * Float.BYTES, 64);
-    private final MemorySegment kept =
-        Arena.ofAuto().allocate((long) KEPT * COLUMNS * Float.BYTES, 64);
-
-    /** Which row is in each place of {@code kept}, counted over all sequences, or none. */
-    private final long[] keeps = new long[KEPT];
-
-    private static Widened[] ofEach(int workers) {
-      Widened[] widened = new Widened[workers];
-      Arrays.setAll(widened, i -> new Widened());
-      return widened;
-    }
-  }
-
-  Scratch[] scratches;
-  private Widened[] widened;
   private Pass pass;
 
   /** Whether the segment ids of a chunk do not descend. */
   private boolean ascending;
-
-  // Where things are in the workspace, in bytes.
-  private long querySums;
-  long chunkMax;
-  long chunkSum;
-  long max;
-  long sum;
-
-  /** Mean queries and v, a row for each sequence; sums of values, as wide as keys are. */
-  long queries;
-
-  long values;
-  long valueSums;
 
   /**
    * Lays the workspace out from a byte on, behind the operands.
@@ -140,23 +45,7 @@ class PonetPasses extends PonetTask {
    */
   final void lay(Pass pass, HostStream host, long first) {
     this.pass = pass;
-    scratches = host.kept(Scratch[].class, Scratch::ofEach);
-    widened =
-        keyType == DType.F32 && rowType == DType.F32
-            ? null
-            : host.kept(Widened[].class, Widened::ofEach);
-    long sequences = sequences();
-    long places = places(sequences, tokens);
-    long columns = (long) spec.columns() * Float.BYTES;
-    long heads = (long) spec.heads() * Float.BYTES;
-    querySums = first;
-    queries = querySums + places * columns;
-    values = queries + sequences * columns;
-    chunkMax = values + sequences * columns;
-    chunkSum = chunkMax + places * heads;
-    max = chunkSum + places * heads;
-    sum = max + sequences * heads;
-    valueSums = sum + sequences * heads;
+    lay(host, first);
   }
 
   @Override
@@ -231,248 +120,6 @@ class PonetPasses extends PonetTask {
     }
   }
 
-  private long columnBytes(int head) {
-    return (long) head * spec.headDim() * Float.BYTES;
-  }
-
-  /** The address in the workspace of a row of all columns, from the slice's first one on. */
-  final long row(long first, long number, int head) {
-    return first + number * spec.columns() * Float.BYTES + columnBytes(head);
-  }
-
-  final void setHead(long first, long number, int head, float value) {
-    workspace.set(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES, value);
-  }
-
-  final float head(long first, long number, int head) {
-    return workspace.get(JAVA_FLOAT, first + (number * spec.heads() + head) * Float.BYTES);
-  }
-
-  private float stateHead(long first, int head) {
-    return state.get(JAVA_FLOAT, first + (long) head * Float.BYTES);
-  }
-
-  /** Lists the valid tokens of a chunk; their number. */
-  final int list(Scratch scratch, long begin, long chunk, long length) {
-    int n = 0;
-    for (int i = 0; i < Math.min(CHUNK, length - chunk); i++) {
-      if (isValid(begin + chunk + i)) {
-        scratch.tokens[n++] = (int) chunk + i;
-      }
-    }
-    return n;
-  }
-
-  /** Finds, or widens, {@code dim} columns of the listed tokens' rows, which begin at a byte. */
-  final void locate(
-      int worker, DType dtype, MemorySegment x, long first, long stride, int n, int dim) {
-    Scratch scratch = scratches[worker];
-    for (int k = 0; k < n; k++) {
-      scratch.at[k] = first + scratch.tokens[k] * stride;
-    }
-    scratch.rows = x;
-    if (dtype != DType.F32) {
-      for (int k = 0; k < n; k++) {
-        long to = (long) k * dim * Float.BYTES;
-        scratch.tile.load(dtype, x, scratch.at[k], 0, dim);
-        scratch.tile.storeWidened(dtype, 0, widened[worker].rows, to, dim);
-        scratch.at[k] = to;
-      }
-      scratch.rows = widened[worker].rows;
-    }
-  }
-
-  /** Bytes of the columns before a head. */
-  private long skipped(DType dtype, int head) {
-    return (long) head * spec.headDim() * dtype.byteSize();
-  }
-
-  private void sumQueries(int worker, long begin, int n, long place, int head, int heads) {
-    Scratch scratch = scratches[worker];
-    int dim = heads * spec.headDim();
-    locate(worker, keyType, q, begin * strideQ + skipped(keyType, head), strideQ, n, dim);
-    Arrays.fill(scratch.chunk, 0, dim, 0);
-    PonetRows.add(scratch.rows, scratch.at, n, scratch.chunk, dim);
-    MemorySegment.copy(scratch.chunk, 0, workspace, JAVA_FLOAT, row(querySums, place, head), dim);
-  }
-
-  /** The mean query of each head of a sequence; with the first slice the chains. */
-  void meanOfQueries(int worker, long s, int head, int heads) {
-    Scratch scratch = scratches[worker];
-    int dim = heads * spec.headDim();
-    long begin = offset(s);
-    long length = offset(s + 1) - begin;
-    if (head == 0 && state == null) {
-      chain(begin, length);
-    } else if (head == 0) {
-      count(countValid(begin, length));
-    }
-    long place = begin / CHUNK + s;
-    long chunks = Math.ceilDiv(length, (long) CHUNK);
-    if (state == null) {
-      Arrays.fill(scratch.query, 0, dim, 0);
-    } else {
-      MemorySegment.copy(state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), scratch.query, 0, dim);
-    }
-    for (long chunk = 0; chunk < chunks; chunk += CHUNK) {
-      int n = (int) Math.min(CHUNK, chunks - chunk);
-      for (int i = 0; i < n; i++) {
-        scratch.at[i] = row(querySums, place + chunk + i, head);
-      }
-      PonetRows.add(workspace, scratch.at, n, scratch.query, dim);
-    }
-    if (state == null) {
-      TileReduce.divide(scratch.query, (float) countValid(begin, length), dim);
-      MemorySegment.copy(scratch.query, 0, workspace, JAVA_FLOAT, row(queries, s, head), dim);
-    } else {
-      MemorySegment.copy(scratch.query, 0, state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), dim);
-    }
-  }
-
-  /** The state of the softmax over a chunk's keys, head by head. */
-  void addKeys(int worker, long s, long begin, int chunk, int n, long place, int head, int heads) {
-    Scratch scratch = scratches[worker];
-    int headDim = spec.headDim();
-    if (state == null) {
-      MemorySegment.copy(
-          workspace, JAVA_FLOAT, row(queries, s, head), scratch.query, 0, heads * headDim);
-    } else {
-      MemorySegment.copy(
-          state, JAVA_FLOAT, row(STATE_TOTAL, 0, head), scratch.query, 0, heads * headDim);
-      TileReduce.divide(scratch.query, (float) stateValid(), heads * headDim);
-    }
-    locate(
-        worker, keyType, k, begin * strideK + skipped(keyType, head), strideK, n, heads * headDim);
-    Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-    score(scratch, n, chunk, heads);
-    if (probabilities != null) {
-      keepScores(scratch, begin + chunk, n, chunk, head, heads);
-    }
-    for (int h = 0; h < heads; h++) {
-      if (!weigh(scratch, h, n, chunk, place, head)) {
-        continue;
-      }
-      PonetRows.weightedSum(
-          scratch.rows, scratch.at, n, columnBytes(h), scratch.weights, scratch.chunk, headDim);
-      MemorySegment.copy(
-          scratch.chunk, 0, workspace, JAVA_FLOAT, row(valueSums, place, head + h), headDim);
-    }
-  }
-
-  /**
-   * The softmax over a chunk's scores of a head: maximum and sum are stored, the listed tokens'
-   * weights are in {@code scratch.weights}. False if the chunk is passed over.
-   */
-  final boolean weigh(Scratch scratch, int h, int n, int chunk, long place, int head) {
-    int scores = h * CHUNK;
-    float max = RowReduction.max(scratch.scores, scores, CHUNK);
-    setHead(chunkMax, place, head + h, max);
-    if (max == Float.NEGATIVE_INFINITY) {
-      return false;
-    }
-    RowReduction.exp(scratch.scores, scores, CHUNK, max);
-    setHead(chunkSum, place, head + h, scratch.reduction.sum(scratch.scores, scores, CHUNK));
-    for (int i = 0; i < n; i++) {
-      scratch.weights[i] = scratch.scores[scores + scratch.tokens[i] - chunk];
-    }
-    return true;
-  }
-
-  /** Merges the states of a sequence's chunks, in ascending order, down to v. */
-  void mergeStates(int worker, long s, int head, int heads) {
-    Scratch scratch = scratches[worker];
-    int headDim = spec.headDim();
-    long place = offset(s) / CHUNK + s;
-    long chunks = Math.ceilDiv(offset(s + 1) - offset(s), (long) CHUNK);
-    for (int h = head; h < head + heads; h++) {
-      Arrays.fill(scratch.value, 0, headDim, 0);
-      scratch.max = Float.NEGATIVE_INFINITY;
-      scratch.sum = 0;
-      if (state != null) {
-        MemorySegment.copy(state, JAVA_FLOAT, row(stateValue(), 0, h), scratch.value, 0, headDim);
-        scratch.max = stateHead(stateMax(), h);
-        scratch.sum = stateHead(stateSum(), h);
-      }
-      merge(scratch, place, chunks, h, headDim);
-      if (state != null) {
-        MemorySegment.copy(scratch.value, 0, state, JAVA_FLOAT, row(stateValue(), 0, h), headDim);
-        state.set(JAVA_FLOAT, stateMax() + (long) h * Float.BYTES, scratch.max);
-        state.set(JAVA_FLOAT, stateSum() + (long) h * Float.BYTES, scratch.sum);
-        continue;
-      }
-      TileReduce.divide(scratch.value, scratch.sum, headDim);
-      MemorySegment.copy(scratch.value, 0, workspace, JAVA_FLOAT, row(values, s, h), headDim);
-      setHead(max, s, h, scratch.max);
-      setHead(sum, s, h, scratch.sum);
-    }
-  }
-
-  /** Merges chunks' states of a head with values of {@code dim} columns into the scratch's. */
-  final void merge(Scratch scratch, long place, long chunks, int h, int dim) {
-    for (long at = place; at < place + chunks; at++) {
-      float nextMax = head(chunkMax, at, h);
-      if (nextMax == Float.NEGATIVE_INFINITY) {
-        continue;
-      }
-      float nextSum = head(chunkSum, at, h);
-      boolean first = scratch.max == Float.NEGATIVE_INFINITY;
-      float[] next = first ? scratch.value : scratch.chunk;
-      long value = valueSums + (at * spec.heads() + h) * dim * Float.BYTES;
-      MemorySegment.copy(workspace, JAVA_FLOAT, value, next, 0, dim);
-      if (first) {
-        scratch.max = nextMax;
-        scratch.sum = nextSum;
-      } else {
-        float merged = Math.max(scratch.max, nextMax) + 0.0f;
-        float a = CanonicalMath.exp(scratch.max - merged);
-        float b = CanonicalMath.exp(nextMax - merged);
-        scratch.max = merged;
-        scratch.sum = Math.fma(nextSum, b, scratch.sum * a);
-        PonetRows.merge(scratch.value, a, next, b, dim);
-      }
-    }
-  }
-
-  /** The scores of the listed tokens of a chunk. */
-  private void score(Scratch scratch, int n, int chunk, int heads) {
-    int headDim = spec.headDim();
-    float scale = spec.scale();
-    if (headDim % 64 == 0) {
-      PonetRows.scores(
-          scratch.rows,
-          scratch.at,
-          scratch.tokens,
-          n,
-          chunk,
-          headDim,
-          scratch.query,
-          headDim,
-          heads,
-          scale,
-          scratch.partials,
-          scratch.scores);
-      return;
-    }
-    float[] key = scratch.row;
-    for (int i = 0; i < n; i++) {
-      MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], key, 0, heads * headDim);
-      for (int h = 0; h < heads; h++) {
-        int first = h * headDim;
-        scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
-            scratch.reduction.dot(scratch.query, first, key, first, headDim) * scale;
-      }
-    }
-  }
-
-  final void keepScores(Scratch scratch, long from, int n, int chunk, int head, int heads) {
-    for (int i = 0; i < n; i++) {
-      int place = scratch.tokens[i] - chunk;
-      for (int h = 0; h < heads; h++) {
-        setProbability(from + place, head + h, scratch.scores[h * CHUNK + place]);
-      }
-    }
-  }
-
   /** Scores become probabilities. */
   private void normalise(long s, long token, int head, int heads) {
     for (int h = head; h < head + heads; h++) {
@@ -507,7 +154,7 @@ class PonetPasses extends PonetTask {
       }
       MemorySegment.copy(workspace, JAVA_FLOAT, row(values, s, head), scratch.value, 0, dim);
       System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
-      TileReduce.add(scratch.alone, 0f, dim);
+      PonetRows.add(scratch.alone, 0f, dim);
       forgetKept(worker);
       boolean none = probabilities != null && countValid(begin, length) == 0;
       for (long token = Math.max(from, begin); token < Math.min(to, begin + length); token++) {
@@ -560,7 +207,7 @@ class PonetPasses extends PonetTask {
       t = listSegment(worker, begin, t);
       raiseListed(worker, begin, head, heads);
     }
-    TileReduce.add(scratch.lift, scratch.value, dim);
+    PonetRows.add(scratch.lift, scratch.value, dim);
   }
 
   /** Takes the listed tokens into the maximum {@code scratch.lift}. */
@@ -583,7 +230,7 @@ class PonetPasses extends PonetTask {
         best[d] = Math.max(best[d], FILL);
       }
     }
-    TileReduce.add(best, 0f, dim);
+    PonetRows.add(best, 0f, dim);
   }
 
   /**
@@ -632,11 +279,11 @@ class PonetPasses extends PonetTask {
     for (int h = 0; h < heads; h++) {
       float weight = stateHead(stateSum(), head + h);
       System.arraycopy(scratch.value, h * spec.headDim(), scratch.chunk, 0, spec.headDim());
-      TileReduce.divide(scratch.chunk, weight, spec.headDim());
+      PonetRows.divide(scratch.chunk, weight, spec.headDim());
       System.arraycopy(scratch.chunk, 0, scratch.value, h * spec.headDim(), spec.headDim());
     }
     System.arraycopy(scratch.value, 0, scratch.alone, 0, dim);
-    TileReduce.add(scratch.alone, 0f, dim);
+    PonetRows.add(scratch.alone, 0f, dim);
     forgetKept(worker);
     int open = -1;
     for (long token = from; token < to; ) {
@@ -658,14 +305,15 @@ class PonetPasses extends PonetTask {
         }
       }
       locate(worker, rowType, o, firstO + skipped(rowType, head), strideO, scratch.listed, dim);
-      for (int i = 0; i < scratch.listed; i++) {
+      for (int i = 0; i < scratch.listed; ) {
         int id = segmentId(scratch.tokens[i]);
         if (id != open) {
           MemorySegment.copy(table, JAVA_FLOAT, row(0, id, head), scratch.lift, 0, dim);
-          TileReduce.add(scratch.lift, scratch.value, dim);
+          PonetRows.add(scratch.lift, scratch.value, dim);
           open = id;
         }
-        fuseRow(worker, 0, tokens, i, head, heads);
+        boolean alone = i + 1 == scratch.listed || segmentId(scratch.tokens[i + 1]) != id;
+        i += fuseNext(worker, 0, tokens, i, alone ? i + 1 : scratch.listed, head, heads);
       }
     }
   }
@@ -676,14 +324,76 @@ class PonetPasses extends PonetTask {
     int next = listSegment(worker, begin, t);
     long at = firstO + begin * strideO + skipped(rowType, head);
     locate(worker, rowType, o, at, strideO, scratch.listed, heads * spec.headDim());
-    for (int i = 0; i < scratch.listed; i++) {
-      fuseRow(worker, begin, begin + length, i, head, heads);
+    for (int i = 0; i < scratch.listed; ) {
+      i += fuseNext(worker, begin, begin + length, i, scratch.listed, head, heads);
     }
     return next;
   }
 
-  /** Writes the row of the listed token {@code i}. */
-  private void fuseRow(int worker, long begin, long end, int i, int head, int heads) {
+  /**
+   * Writes the row of the listed token {@code i}, or this one and the next, which is of the same
+   * segment if it is before {@code last}; how many it wrote.
+   */
+  private int fuseNext(int worker, long begin, long end, int i, int last, int head, int heads) {
+    Scratch scratch = scratches[worker];
+    int dim = heads * spec.headDim();
+    long token = begin + scratch.tokens[i];
+    long target = token * strideOut + (long) head * spec.headDim() * spec.out().byteSize();
+    boolean plain = spec.window() == 3 && rowType == DType.F32 && spec.out() == DType.F32;
+    if (!plain || isSpecial(token) || fills(begin, end, token - 1, token + 2)) {
+      fuseAny(worker, begin, end, i, target, head, heads);
+      return 1;
+    }
+    long low = Math.max(begin - contextBefore, token - 1);
+    long high = Math.min(end + contextAfter - 1, token + 1);
+    long local0 = localRow(worker, low, head, dim);
+    if (i + 1 < last
+        && scratch.tokens[i + 1] == scratch.tokens[i] + 1
+        && low < token
+        && token + 2 < end + contextAfter
+        && !isFilled(token + 2)) {
+      long next = target + strideOut;
+      PonetRows.fuseTwo(
+          scratch.lift,
+          scratch.rows,
+          scratch.at[i],
+          scratch.at[i + 1],
+          local,
+          local0,
+          strideLocal,
+          out,
+          target,
+          next,
+          dim);
+      return 2;
+    }
+    PonetRows.fuse(
+        scratch.lift,
+        scratch.rows,
+        scratch.at[i],
+        local,
+        local0,
+        localRow(worker, token, head, dim),
+        localRow(worker, high, head, dim),
+        out,
+        target,
+        dim);
+    return 1;
+  }
+
+  /** Whether any token of a range, as far as windows reach, stands as {@link #FILL}. */
+  private boolean fills(long begin, long end, long from, long to) {
+    boolean filled = false;
+    long low = Math.max(begin - contextBefore, from);
+    long high = Math.min(end + contextAfter, to);
+    for (long i = low; i < high; i++) {
+      filled |= isFilled(i);
+    }
+    return filled;
+  }
+
+  /** Writes the row of the listed token {@code i}, whatever it and its window are. */
+  private void fuseAny(int worker, long begin, long end, int i, long target, int head, int heads) {
     Scratch scratch = scratches[worker];
     int dim = heads * spec.headDim();
     long token = begin + scratch.tokens[i];
@@ -694,9 +404,8 @@ class PonetPasses extends PonetTask {
     } else {
       fuseWithLocal(worker, begin, end, token, scratch.at[i], head, heads);
     }
-    long skip = (long) head * spec.headDim() * spec.out().byteSize();
     scratch.tile.round(spec.out(), row, dim);
-    scratch.tile.store(spec.out(), row, 0, out, token * strideOut + skip, dim);
+    scratch.tile.store(spec.out(), row, 0, out, target, dim);
   }
 
   /** {@code scratch.row = fma(v + s, row of o, l)} of one token. */
@@ -707,12 +416,9 @@ class PonetPasses extends PonetTask {
     int reach = spec.window() / 2;
     long low = Math.max(begin - contextBefore, token - reach);
     long high = Math.min(end + contextAfter - 1, token + reach);
-    boolean filled = false;
-    for (long i = low; i <= high; i++) {
-      filled |= isFilled(i);
-    }
     MemorySegment rows = rowType == DType.F32 ? local : widened[worker].kept;
     float[] row = scratch.row;
+    boolean filled = fills(begin, end, low, high + 1);
     if (reach == 1 && !filled) {
       long l0 = localRow(worker, low, head, dim);
       long l1 = localRow(worker, token, head, dim);

@@ -2,7 +2,6 @@ package io.quern.internal.simd;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
-import io.quern.internal.cpu.PonetTask;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;
@@ -18,9 +17,6 @@ final class PonetRows {
   private static final ByteOrder ORDER = ByteOrder.nativeOrder();
   private static final int LANES = Species.LANES;
   private static final long VECTOR_BYTES = (long) LANES * Float.BYTES;
-
-  /** Partial sums of a dot product that {@link #products} leaves: the rest is halved one by one. */
-  static final int PARTIALS = 16;
 
   private PonetRows() {}
 
@@ -72,173 +68,20 @@ final class PonetRows {
     }
   }
 
-  /**
-   * Of the 64 partial products of a dot product (rule 4) the sums of those 16 apart, for a row of a
-   * multiple of 64 elements: element i of the result is {@code (p_i + p_{i+32}) + (p_{i+16} +
-   * p_{i+48})}.
-   */
-  private static void products(
-      MemorySegment memory, long at, float[] query, int first, int dim, float[] sums) {
-    MemorySegment rows = NativeRows.known(memory);
-    for (int i = 0; i < PARTIALS; i += LANES) {
-      FloatVector p0 = FloatVector.zero(Species.FLOAT);
-      FloatVector p1 = p0;
-      FloatVector p2 = p0;
-      FloatVector p3 = p0;
-      for (int d = i; d < dim; d += 4 * PARTIALS) {
-        long key = at + (long) d * Float.BYTES;
-        int q = first + d;
-        p0 =
-            FloatVector.fromMemorySegment(Species.FLOAT, rows, key, ORDER)
-                .fma(FloatVector.fromArray(Species.FLOAT, query, q), p0);
-        p1 =
-            FloatVector.fromMemorySegment(Species.FLOAT, rows, key + 4 * PARTIALS, ORDER)
-                .fma(FloatVector.fromArray(Species.FLOAT, query, q + PARTIALS), p1);
-        p2 =
-            FloatVector.fromMemorySegment(Species.FLOAT, rows, key + 8 * PARTIALS, ORDER)
-                .fma(FloatVector.fromArray(Species.FLOAT, query, q + 2 * PARTIALS), p2);
-        p3 =
-            FloatVector.fromMemorySegment(Species.FLOAT, rows, key + 12 * PARTIALS, ORDER)
-                .fma(FloatVector.fromArray(Species.FLOAT, query, q + 3 * PARTIALS), p3);
-      }
-      p0.add(p2).add(p1.add(p3)).intoArray(sums, i);
-    }
-  }
-
-  /**
-   * {@link #products} of four rows where a vector has as many lanes as it leaves sums. Halving
-   * those by shuffles as well made C2 box them in some runs.
-   */
-  private static void productsOfFour(
-      MemorySegment memory,
-      long a,
-      long b,
-      long c,
-      long e,
-      float[] query,
-      int first,
-      int dim,
-      float[] sums) {
-    MemorySegment rows = NativeRows.known(memory);
-    FloatVector a0 = FloatVector.zero(Species.FLOAT);
-    FloatVector a1 = a0;
-    FloatVector a2 = a0;
-    FloatVector a3 = a0;
-    FloatVector b0 = a0;
-    FloatVector b1 = a0;
-    FloatVector b2 = a0;
-    FloatVector b3 = a0;
-    FloatVector c0 = a0;
-    FloatVector c1 = a0;
-    FloatVector c2 = a0;
-    FloatVector c3 = a0;
-    FloatVector e0 = a0;
-    FloatVector e1 = a0;
-    FloatVector e2 = a0;
-    FloatVector e3 = a0;
-    for (int d = 0; d < dim; d += 4 * PARTIALS) {
-      FloatVector q = FloatVector.fromArray(Species.FLOAT, query, first + d);
-      long at = (long) d * Float.BYTES;
-      a0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a0);
-      b0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b0);
-      c0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c0);
-      e0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e0);
-      q = FloatVector.fromArray(Species.FLOAT, query, first + d + PARTIALS);
-      at += 4 * PARTIALS;
-      a1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a1);
-      b1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b1);
-      c1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c1);
-      e1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e1);
-      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 2 * PARTIALS);
-      at += 4 * PARTIALS;
-      a2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a2);
-      b2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b2);
-      c2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c2);
-      e2 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e2);
-      q = FloatVector.fromArray(Species.FLOAT, query, first + d + 3 * PARTIALS);
-      at += 4 * PARTIALS;
-      a3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, a + at, ORDER).fma(q, a3);
-      b3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, b + at, ORDER).fma(q, b3);
-      c3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, c + at, ORDER).fma(q, c3);
-      e3 = FloatVector.fromMemorySegment(Species.FLOAT, rows, e + at, ORDER).fma(q, e3);
-    }
-    a0 = a0.add(a2).add(a1.add(a3));
-    b0 = b0.add(b2).add(b1.add(b3));
-    c0 = c0.add(c2).add(c1.add(c3));
-    e0 = e0.add(e2).add(e1.add(e3));
-    a0.intoArray(sums, 0);
-    b0.intoArray(sums, PARTIALS);
-    c0.intoArray(sums, 2 * PARTIALS);
-    e0.intoArray(sums, 3 * PARTIALS);
-  }
-
-  /**
-   * The dot products of rows with the heads' pieces of the query.
-   *
-   * @param at where the rows are
-   * @param places where a row's scores go, head by head {@code CHUNK} apart, {@code chunk}
-   *     subtracted
-   * @param stride from one head's columns in the row to the next one's
-   * @param dim columns of a head, a multiple of 64
-   */
-  static void scores(
-      MemorySegment rows,
-      long[] at,
-      int[] places,
-      int n,
-      int chunk,
-      int stride,
-      float[] query,
-      int dim,
-      int heads,
-      float scale,
-      float[] sums,
-      float[] scores) {
-    int i = 0;
-    for (; LANES == PARTIALS && i <= n - 4; i += 4) {
-      for (int h = 0; h < heads; h++) {
-        long key = (long) h * stride * Float.BYTES;
-        productsOfFour(
-            rows,
-            at[i] + key,
-            at[i + 1] + key,
-            at[i + 2] + key,
-            at[i + 3] + key,
-            query,
-            h * dim,
-            dim,
-            sums);
-        int to = h * PonetTask.CHUNK - chunk;
-        scores[to + places[i]] = halved(sums, 0) * scale;
-        scores[to + places[i + 1]] = halved(sums, PARTIALS) * scale;
-        scores[to + places[i + 2]] = halved(sums, 2 * PARTIALS) * scale;
-        scores[to + places[i + 3]] = halved(sums, 3 * PARTIALS) * scale;
-      }
-    }
-    for (; i < n; i++) {
-      for (int h = 0; h < heads; h++) {
-        products(rows, at[i] + (long) h * stride * Float.BYTES, query, h * dim, dim, sums);
-        scores[h * PonetTask.CHUNK - chunk + places[i]] = halved(sums, 0) * scale;
-      }
-    }
-  }
-
-  /** The rest of what {@link #products} began. */
-  private static float halved(float[] sums, int at) {
-    float s0 = (sums[at] + sums[at + 8]) + (sums[at + 4] + sums[at + 12]);
-    float s1 = (sums[at + 1] + sums[at + 9]) + (sums[at + 5] + sums[at + 13]);
-    float s2 = (sums[at + 2] + sums[at + 10]) + (sums[at + 6] + sums[at + 14]);
-    float s3 = (sums[at + 3] + sums[at + 11]) + (sums[at + 7] + sums[at + 15]);
-    return (s0 + s2) + (s1 + s3);
-  }
-
-  /** {@code sum[to + d] = Σ_k weights[k] · row_k[d]} by fma in order, from +0. */
+  /** {@code sum[d] = Σ_k weights[first + k] · row_k[d]} by fma in order, from +0. */
   static void weightedSum(
-      MemorySegment memory, long[] at, int n, long skip, float[] weights, float[] sum, int dim) {
+      MemorySegment memory,
+      long[] at,
+      int n,
+      long skip,
+      float[] weights,
+      int first,
+      float[] sum,
+      int dim) {
     MemorySegment rows = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - 4 * LANES; d += 4 * LANES) {
-      weightedSumOfFour(rows, at, n, skip + (long) d * Float.BYTES, weights, sum, d);
+      weightedSumOfFour(rows, at, n, skip + (long) d * Float.BYTES, weights, first, sum, d);
     }
     for (; d <= dim - LANES; d += LANES) {
       FloatVector s = FloatVector.zero(Species.FLOAT);
@@ -246,21 +89,28 @@ final class PonetRows {
         s =
             FloatVector.fromMemorySegment(
                     Species.FLOAT, rows, at[k] + skip + (long) d * Float.BYTES, ORDER)
-                .fma(FloatVector.broadcast(Species.FLOAT, weights[k]), s);
+                .fma(FloatVector.broadcast(Species.FLOAT, weights[first + k]), s);
       }
       s.intoArray(sum, d);
     }
     for (; d < dim; d++) {
       float s = 0;
       for (int k = 0; k < n; k++) {
-        s = Math.fma(weights[k], get(rows, at[k] + skip, d), s);
+        s = Math.fma(weights[first + k], get(rows, at[k] + skip, d), s);
       }
       sum[d] = s;
     }
   }
 
   private static void weightedSumOfFour(
-      MemorySegment memory, long[] at, int n, long skip, float[] weights, float[] sum, int d) {
+      MemorySegment memory,
+      long[] at,
+      int n,
+      long skip,
+      float[] weights,
+      int first,
+      float[] sum,
+      int d) {
     MemorySegment rows = NativeRows.known(memory);
     FloatVector s0 = FloatVector.zero(Species.FLOAT);
     FloatVector s1 = s0;
@@ -268,7 +118,7 @@ final class PonetRows {
     FloatVector s3 = s0;
     for (int k = 0; k < n; k++) {
       long row = at[k] + skip;
-      FloatVector w = FloatVector.broadcast(Species.FLOAT, weights[k]);
+      FloatVector w = FloatVector.broadcast(Species.FLOAT, weights[first + k]);
       s0 = FloatVector.fromMemorySegment(Species.FLOAT, rows, row, ORDER).fma(w, s0);
       row += VECTOR_BYTES;
       s1 = FloatVector.fromMemorySegment(Species.FLOAT, rows, row, ORDER).fma(w, s1);
@@ -283,18 +133,51 @@ final class PonetRows {
     s3.intoArray(sum, d + 3 * LANES);
   }
 
+  // The next four run once for a sequence, a chunk or a segment, and vectors would be boxed until
+  // C2 compiled them, which took hundreds of calls. It makes vectors of plain loops over arrays.
+
   /** {@code to = fma(from, b, to · a)}: the merge of two softmax states. */
   static void merge(float[] to, float a, float[] from, float b, int dim) {
+    for (int d = 0; d < dim; d++) {
+      to[d] = Math.fma(from[d], b, to[d] * a);
+    }
+  }
+
+  /** {@code a += b}. */
+  static void add(float[] a, float[] b, int dim) {
+    for (int d = 0; d < dim; d++) {
+      a[d] += b[d];
+    }
+  }
+
+  /** {@code a += value}. */
+  static void add(float[] a, float value, int dim) {
+    for (int d = 0; d < dim; d++) {
+      a[d] += value;
+    }
+  }
+
+  /** {@code a /= divisor}. */
+  static void divide(float[] a, float divisor, int dim) {
+    for (int d = 0; d < dim; d++) {
+      a[d] /= divisor;
+    }
+  }
+
+  /**
+   * {@code out[d] = x[at + d] + bias[d]} in memory. A plain loop over the two arrays is not
+   * vectorised, since they may be one.
+   */
+  static void store(float[] x, int at, float[] bias, MemorySegment memory, long to, int dim) {
+    MemorySegment out = NativeRows.known(memory);
     int d = 0;
     for (; d <= dim - LANES; d += LANES) {
-      FloatVector.fromArray(Species.FLOAT, from, d)
-          .fma(
-              FloatVector.broadcast(Species.FLOAT, b),
-              FloatVector.fromArray(Species.FLOAT, to, d).mul(a))
-          .intoArray(to, d);
+      FloatVector.fromArray(Species.FLOAT, x, at + d)
+          .add(FloatVector.fromArray(Species.FLOAT, bias, d))
+          .intoMemorySegment(out, to + (long) d * Float.BYTES, ORDER);
     }
     for (; d < dim; d++) {
-      to[d] = Math.fma(from[d], b, to[d] * a);
+      out.set(JAVA_FLOAT, to + (long) d * Float.BYTES, x[at + d] + bias[d]);
     }
   }
 
@@ -377,6 +260,95 @@ final class PonetRows {
     for (; d < dim; d++) {
       float m = Math.max(Math.max(get(local, l0, d), get(local, l1, d)), get(local, l2, d));
       y[d] = Math.fma(lift[d], get(o, at, d), m + 0f);
+    }
+  }
+
+  /**
+   * {@code out = fma(lift, row of o, max(three rows of local))}, in memory.
+   *
+   * @param at where the row of o is
+   * @param to where the row of the output is
+   */
+  static void fuse(
+      float[] lift,
+      MemorySegment gate,
+      long at,
+      MemorySegment neighbours,
+      long l0,
+      long l1,
+      long l2,
+      MemorySegment output,
+      long to,
+      int dim) {
+    MemorySegment o = NativeRows.known(gate);
+    MemorySegment local = NativeRows.known(neighbours);
+    MemorySegment out = NativeRows.known(output);
+    int d = 0;
+    for (; d <= dim - LANES; d += LANES) {
+      long skip = (long) d * Float.BYTES;
+      FloatVector m = FloatVector.fromMemorySegment(Species.FLOAT, local, l0 + skip, ORDER);
+      FloatVector x1 = FloatVector.fromMemorySegment(Species.FLOAT, local, l1 + skip, ORDER);
+      FloatVector x2 = FloatVector.fromMemorySegment(Species.FLOAT, local, l2 + skip, ORDER);
+      m = m.blend(x1, x1.compare(VectorOperators.GT, m).or(x1.compare(VectorOperators.NE, x1)));
+      m = m.blend(x2, x2.compare(VectorOperators.GT, m).or(x2.compare(VectorOperators.NE, x2)));
+      FloatVector.fromMemorySegment(Species.FLOAT, o, at + skip, ORDER)
+          .fma(FloatVector.fromArray(Species.FLOAT, lift, d), m.add(0f))
+          .intoMemorySegment(out, to + skip, ORDER);
+    }
+    for (; d < dim; d++) {
+      float m = Math.max(Math.max(get(local, l0, d), get(local, l1, d)), get(local, l2, d));
+      float y = Math.fma(lift[d], get(o, at, d), m + 0f);
+      out.set(JAVA_FLOAT, to + (long) d * Float.BYTES, y);
+    }
+  }
+
+  /**
+   * The same of two rows, whose neighbours are four rows of local from {@code l0} on: what lies
+   * between is compared once.
+   */
+  static void fuseTwo(
+      float[] lift,
+      MemorySegment gate,
+      long at,
+      long next,
+      MemorySegment neighbours,
+      long l0,
+      long stride,
+      MemorySegment output,
+      long to,
+      long toNext,
+      int dim) {
+    MemorySegment o = NativeRows.known(gate);
+    MemorySegment local = NativeRows.known(neighbours);
+    MemorySegment out = NativeRows.known(output);
+    int d = 0;
+    for (; d <= dim - LANES; d += LANES) {
+      long skip = (long) d * Float.BYTES;
+      long l = l0 + skip;
+      FloatVector x0 = FloatVector.fromMemorySegment(Species.FLOAT, local, l, ORDER);
+      l += stride;
+      FloatVector m = FloatVector.fromMemorySegment(Species.FLOAT, local, l, ORDER);
+      l += stride;
+      FloatVector x2 = FloatVector.fromMemorySegment(Species.FLOAT, local, l, ORDER);
+      l += stride;
+      FloatVector x3 = FloatVector.fromMemorySegment(Species.FLOAT, local, l, ORDER);
+      FloatVector v = FloatVector.fromArray(Species.FLOAT, lift, d);
+      m = m.blend(x2, x2.compare(VectorOperators.GT, m).or(x2.compare(VectorOperators.NE, x2)));
+      x0 = m.blend(x0, x0.compare(VectorOperators.GT, m).or(x0.compare(VectorOperators.NE, x0)));
+      x3 = m.blend(x3, x3.compare(VectorOperators.GT, m).or(x3.compare(VectorOperators.NE, x3)));
+      FloatVector.fromMemorySegment(Species.FLOAT, o, at + skip, ORDER)
+          .fma(v, x0.add(0f))
+          .intoMemorySegment(out, to + skip, ORDER);
+      FloatVector.fromMemorySegment(Species.FLOAT, o, next + skip, ORDER)
+          .fma(v, x3.add(0f))
+          .intoMemorySegment(out, toNext + skip, ORDER);
+    }
+    for (; d < dim; d++) {
+      float m = Math.max(get(local, l0 + stride, d), get(local, l0 + 2 * stride, d));
+      float y = Math.fma(lift[d], get(o, at, d), Math.max(m, get(local, l0, d)) + 0f);
+      out.set(JAVA_FLOAT, to + (long) d * Float.BYTES, y);
+      y = Math.fma(lift[d], get(o, next, d), Math.max(m, get(local, l0 + 3 * stride, d)) + 0f);
+      out.set(JAVA_FLOAT, toNext + (long) d * Float.BYTES, y);
     }
   }
 }

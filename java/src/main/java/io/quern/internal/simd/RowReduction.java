@@ -152,21 +152,23 @@ final class RowReduction {
     return max + 0.0f;
   }
 
+  /**
+   * A vector that a loop carries is only known to C2 as one where it has been an argument; as a
+   * receiver it is what the profile says, and if C2 comes before a profile, all vectors here become
+   * objects. It was so with NaNs that were carried apart, in every second JVM.
+   */
   private static float maxOfMany(float[] x, int at, int n) {
     FloatVector m0 = FloatVector.broadcast(Species.FLOAT, Float.NEGATIVE_INFINITY);
     FloatVector m1 = m0;
-    FloatVector nan = FloatVector.zero(Species.FLOAT); // NaN where any was
     int i = 0;
     for (; i <= n - 2 * LANES; i += 2 * LANES) {
       FloatVector a = FloatVector.fromArray(Species.FLOAT, x, at + i);
       FloatVector b = FloatVector.fromArray(Species.FLOAT, x, at + i + LANES);
-      m0 = m0.blend(a, a.compare(VectorOperators.GT, m0));
-      m1 = m1.blend(b, b.compare(VectorOperators.GT, m1));
-      nan = nan.blend(a, a.compare(VectorOperators.NE, a));
-      nan = nan.blend(b, b.compare(VectorOperators.NE, b));
+      m0 = m0.blend(a, a.compare(VectorOperators.GT, m0).or(a.compare(VectorOperators.NE, a)));
+      m1 = m1.blend(b, b.compare(VectorOperators.GT, m1).or(b.compare(VectorOperators.NE, b)));
     }
-    m0 = m0.blend(m1, m1.compare(VectorOperators.GT, m0));
-    if (nan.compare(VectorOperators.NE, nan).anyTrue()) {
+    m0 = m0.blend(m1, m1.compare(VectorOperators.GT, m0).or(m1.compare(VectorOperators.NE, m1)));
+    if (m0.compare(VectorOperators.NE, m0).anyTrue()) {
       return Float.NaN;
     }
     float max = m0.reduceLanes(VectorOperators.MAX);
@@ -223,13 +225,7 @@ final class RowReduction {
 
   /** {@code x = exp(x − max)}, in place. */
   static void exp(float[] x, int at, int n, float max) {
-    int i = 0;
-    for (; i <= n - LANES; i += LANES) {
-      VectorMath.exp(FloatVector.fromArray(Species.FLOAT, x, at + i).sub(max)).intoArray(x, at + i);
-    }
-    for (; i < n; i++) {
-      x[at + i] = CanonicalMath.exp(x[at + i] - max);
-    }
+    VectorMath.exp(x, at, n, max);
   }
 
   /** {@code x = log(x)}, in place. */
@@ -321,10 +317,10 @@ final class RowReduction {
     FloatVector p2 = p0;
     FloatVector p3 = p0;
     for (int i = at; i < at + n; i += PARTIALS) {
-      p0 = p0.add(FloatVector.fromArray(Species.FLOAT, x, i));
-      p1 = p1.add(FloatVector.fromArray(Species.FLOAT, x, i + LANES));
-      p2 = p2.add(FloatVector.fromArray(Species.FLOAT, x, i + 2 * LANES));
-      p3 = p3.add(FloatVector.fromArray(Species.FLOAT, x, i + 3 * LANES));
+      p0 = FloatVector.fromArray(Species.FLOAT, x, i).add(p0);
+      p1 = FloatVector.fromArray(Species.FLOAT, x, i + LANES).add(p1);
+      p2 = FloatVector.fromArray(Species.FLOAT, x, i + 2 * LANES).add(p2);
+      p3 = FloatVector.fromArray(Species.FLOAT, x, i + 3 * LANES).add(p3);
     }
     p0.intoArray(partials, group);
     p1.intoArray(partials, group + LANES);

@@ -16,7 +16,7 @@ final class SimdPonetChunks extends HostPonetChunks {
 
   @Override
   public long workspaceBytes(long tokens) {
-    return PonetPasses.shareBytes(spec, 1, tokens);
+    return PonetSoftmax.shareBytes(spec, 1, tokens);
   }
 
   private long rowBytes() {
@@ -30,7 +30,7 @@ final class SimdPonetChunks extends HostPonetChunks {
   @Override
   public void queries(QueueStream stream, PonetChunks.Queries operands) {
     HostStream host = (HostStream) stream;
-    long places = PonetPasses.places(1, operands.q().shape().dim(0));
+    long places = PonetSoftmax.places(1, operands.q().shape().dim(0));
     queries(host, operands, Pass.QUERIES, places);
     queries(host, operands, Pass.MEAN, 1);
   }
@@ -46,7 +46,7 @@ final class SimdPonetChunks extends HostPonetChunks {
   public void keys(QueueStream stream, PonetChunks.Keys operands) {
     HostStream host = (HostStream) stream;
     long tokens = operands.k().shape().dim(0);
-    keys(host, operands, Pass.KEYS, PonetPasses.places(1, tokens), PonetTask.CHUNK * rowBytes());
+    keys(host, operands, Pass.KEYS, PonetSoftmax.places(1, tokens), PonetTask.CHUNK * rowBytes());
     keys(host, operands, Pass.VALUE, 1, rowBytes());
     keys(host, operands, Pass.SEGMENTS, tokens, rowBytes());
   }

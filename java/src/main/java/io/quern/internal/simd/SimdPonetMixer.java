@@ -31,11 +31,11 @@ final class SimdPonetMixer implements PonetMixerKernel {
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    long places = PonetPasses.places(sequences, tokens);
+    long places = PonetSoftmax.places(sequences, tokens);
     long wide = (places * (spec.heads() - 1) + sequences * spec.heads()) * spec.columns();
     return projected(tokens)
         + PonetTask.projectedBytes(spec, tokens)
-        + PonetPasses.shareBytes(spec, sequences, tokens)
+        + PonetSoftmax.shareBytes(spec, sequences, tokens)
         + Math.ceilDiv(wide * Float.BYTES, 16) * 16;
   }
 
@@ -49,7 +49,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     long sequences = operands.offsets().shape().dim(0) - 1;
     long tokens = operands.out().shape().dim(0);
     long rowBytes = (long) spec.columns() * Float.BYTES;
-    long places = PonetPasses.places(sequences, tokens);
+    long places = PonetSoftmax.places(sequences, tokens);
     long layerBytes = 2 * spec.columns() * rowBytes;
     Packed packed = host.kept(Packed.class, Packed::new);
     packed.reserve(spec);
@@ -82,7 +82,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
     task.lay(pass, host, projected(tokens) + PonetTask.projectedBytes(spec, tokens));
     task.folded =
         task.valueSums
-            + PonetPasses.places(operands.offsets().shape().dim(0) - 1, tokens)
+            + PonetSoftmax.places(operands.offsets().shape().dim(0) - 1, tokens)
                 * spec.heads()
                 * spec.columns()
                 * Float.BYTES;
@@ -135,8 +135,8 @@ final class SimdPonetMixer implements PonetMixerKernel {
             scratch.at[i] = (long) (dim + c) * dim * Float.BYTES;
             scratch.weights[i] = layer.out[c];
           }
-          PonetRows.weightedSum(weight, scratch.at, n, 0, scratch.weights, scratch.chunk, dim);
-          TileReduce.add(layer.sum, scratch.chunk, dim);
+          PonetRows.weightedSum(weight, scratch.at, n, 0, scratch.weights, 0, scratch.chunk, dim);
+          PonetRows.add(layer.sum, scratch.chunk, dim);
         }
         MemorySegment.copy(layer.sum, 0, workspace, JAVA_FLOAT, folded(s, h), dim);
       }
@@ -165,44 +165,43 @@ final class SimdPonetMixer implements PonetMixerKernel {
       }
       MemorySegment.copy(workspace, JAVA_FLOAT, folded(s, head), layer.queries, 0, heads * dim);
       locate(worker, keyType, k, begin * strideK, strideK, n, dim);
-      Arrays.fill(scratch.scores, 0, heads * CHUNK, Float.NEGATIVE_INFINITY);
-      score(scratch, layer, n, chunk, heads);
+      score(scratch, layer, n, heads);
+      PonetScores.spread(scratch.scores, scratch.tokens, n, chunk, heads);
       if (probabilities != null) {
         keepScores(scratch, begin + chunk, n, chunk, head, heads);
       }
+      weigh(scratch, n, chunk, place, head, heads);
       for (int h = 0; h < heads; h++) {
-        if (weigh(scratch, h, n, chunk, place, head)) {
+        if (scratch.maxima[h] != Float.NEGATIVE_INFINITY) {
           PonetRows.weightedSum(
-              scratch.rows, scratch.at, n, 0, scratch.weights, scratch.chunk, dim);
+              scratch.rows, scratch.at, n, 0, scratch.scores, h * CHUNK, scratch.chunk, dim);
           long to = valueSums + (place * spec.heads() + head + h) * dim * Float.BYTES;
           MemorySegment.copy(scratch.chunk, 0, workspace, JAVA_FLOAT, to, dim);
         }
       }
     }
 
-    private void score(Scratch scratch, Layer layer, int n, int chunk, int heads) {
+    private void score(Scratch scratch, Layer layer, int n, int heads) {
       int dim = spec.columns();
       float scale = spec.scale();
       if (dim % 64 == 0) {
-        PonetRows.scores(
+        PonetScores.scores(
             scratch.rows,
             scratch.at,
-            scratch.tokens,
             n,
-            chunk,
             0,
             layer.queries,
             dim,
             heads,
             scale,
-            scratch.partials,
+            scratch.sums,
             scratch.scores);
         return;
       }
       for (int i = 0; i < n; i++) {
         MemorySegment.copy(scratch.rows, JAVA_FLOAT, scratch.at[i], scratch.row, 0, dim);
         for (int h = 0; h < heads; h++) {
-          scratch.scores[h * CHUNK + scratch.tokens[i] - chunk] =
+          scratch.scores[h * CHUNK + i] =
               scratch.reduction.dot(layer.queries, h * dim, scratch.row, 0, dim) * scale;
         }
       }
@@ -221,7 +220,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
         scratch.max = Float.NEGATIVE_INFINITY;
         scratch.sum = 0;
         merge(scratch, place, chunks, h, dim);
-        TileReduce.divide(scratch.value, scratch.sum, dim);
+        PonetRows.divide(scratch.value, scratch.sum, dim);
         System.arraycopy(scratch.value, 0, layer.in, 0, dim);
         project(scratch, layer, 1, h * headDim, (h + 1) * headDim);
         MemorySegment.copy(
@@ -354,11 +353,8 @@ final class SimdPonetMixer implements PonetMixerKernel {
       int end = Math.min(n, endLeft * Product.ROWS);
       for (int i = left * Product.ROWS; i < end; i++) {
         int at = (i - left * Product.ROWS) * WIDTH;
-        for (int c = 0; c < columns; c++) {
-          out[at + c] += biases[c];
-        }
         long to = firstO + (layer * tokens + token + i) * strideO + (long) first * Float.BYTES;
-        MemorySegment.copy(out, at, workspace, JAVA_FLOAT, to, columns);
+        PonetRows.store(out, at, biases, workspace, to, columns);
       }
     }
 

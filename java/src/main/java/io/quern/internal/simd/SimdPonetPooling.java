@@ -17,7 +17,7 @@ final class SimdPonetPooling implements PonetPoolingKernel {
 
   @Override
   public long workspaceBytes(long sequences, long tokens) {
-    return PonetTask.chainBytes(tokens) + PonetPasses.shareBytes(spec, sequences, tokens);
+    return PonetTask.chainBytes(tokens) + PonetSoftmax.shareBytes(spec, sequences, tokens);
   }
 
   @Override
@@ -26,7 +26,7 @@ final class SimdPonetPooling implements PonetPoolingKernel {
     long sequences = operands.offsets().shape().dim(0) - 1;
     long tokens = operands.out().shape().dim(0);
     long rowBytes = (long) spec.columns() * spec.x().byteSize();
-    long places = PonetPasses.places(sequences, tokens);
+    long places = PonetSoftmax.places(sequences, tokens);
     run(host, operands, Pass.QUERIES, places, PonetTask.CHUNK * rowBytes);
     run(host, operands, Pass.MEAN, sequences, places / Math.max(1, sequences) * rowBytes);
     run(host, operands, Pass.KEYS, places, PonetTask.CHUNK * rowBytes);

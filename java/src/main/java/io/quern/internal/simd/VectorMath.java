@@ -1,13 +1,17 @@
 package io.quern.internal.simd;
 
+import io.quern.internal.scalar.CanonicalMath;
 import jdk.incubator.vector.FloatVector;
 import jdk.incubator.vector.IntVector;
 import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /**
- * {@link io.quern.internal.scalar.CanonicalMath}, operation by operation, on vectors. One call is
- * inlined into a small loop; two or more in one loop may not be, which shows as allocation.
+ * {@link CanonicalMath}, operation by operation, on vectors. A method that takes or returns a
+ * vector is inlined into a small loop, unless C2 has inlined much around that loop before; then
+ * every vector becomes an object. Which of the two happens changes from one JVM to the next, so exp
+ * of an array, which is in every softmax, is a loop of its own that calls nothing but the JDK and
+ * is too long (325 bytes) to be inlined itself.
  */
 final class VectorMath {
   private static final float ROUND = 0x1.8p23f;
@@ -22,6 +26,46 @@ final class VectorMath {
   private static final int SQRT_HALF_BITS = 0x3f3504f3;
 
   private VectorMath() {}
+
+  /** {@code x = exp(x − max)} of {@code count} elements, in place. */
+  static void exp(float[] x, int at, int count, float max) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      FloatVector v = FloatVector.fromArray(Species.FLOAT, x, at + i).sub(max);
+      FloatVector clamped =
+          v.blend(EXP_MAX, v.compare(VectorOperators.GT, EXP_MAX))
+              .blend(EXP_MIN, v.compare(VectorOperators.LT, EXP_MIN));
+      FloatVector shifted =
+          clamped.fma(
+              FloatVector.broadcast(Species.FLOAT, LOG2_E),
+              FloatVector.broadcast(Species.FLOAT, ROUND));
+      FloatVector n = shifted.sub(ROUND);
+      FloatVector r = n.fma(FloatVector.broadcast(Species.FLOAT, -LN2_HIGH), clamped);
+      r = n.fma(FloatVector.broadcast(Species.FLOAT, -LN2_LOW), r);
+      FloatVector p =
+          r.fma(
+              FloatVector.broadcast(Species.FLOAT, 0x1.6a2434p-10f),
+              FloatVector.broadcast(Species.FLOAT, 0x1.1239e2p-7f));
+      p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.5558f2p-5f));
+      p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.555492p-3f));
+      p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.fffffcp-2f));
+      FloatVector power = p.fma(r.mul(r), r).add(1);
+      IntVector exponent = shifted.reinterpretAsInts().sub(ROUND_BITS);
+      IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
+      power
+          .mul(half.add(BIAS).lanewise(VectorOperators.LSHL, MANTISSA_BITS).reinterpretAsFloats())
+          .mul(
+              exponent
+                  .sub(half)
+                  .add(BIAS)
+                  .lanewise(VectorOperators.LSHL, MANTISSA_BITS)
+                  .reinterpretAsFloats())
+          .intoArray(x, at + i);
+    }
+    for (; i < count; i++) {
+      x[at + i] = CanonicalMath.exp(x[at + i] - max);
+    }
+  }
 
   /** e to the power of each lane. */
   static FloatVector exp(FloatVector x) {
