@@ -155,10 +155,11 @@ public final class BenchCommand implements Command {
     boolean unstable;
     List<String> downcalls = List.of();
     try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
+        MemoryProbe memory = new MemoryProbe(threads, hugePages, devices.gpu());
         RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, rule, hugePages);
         Progress progress = terminal.progress("bench", cases.size() + (withDowncall ? 3 : 2))) {
       progress.step("rooflines");
-      first = Rooflines.measure(threads, hugePages, devices.gpu());
+      first = memory.measure();
       log.first(first);
       Setup setup = new Setup(devices.all(), rule, first, hugePages);
       for (TimedCase one : cases) {
@@ -170,7 +171,7 @@ public final class BenchCommand implements Command {
         downcalls = downcalls(log);
       }
       progress.step("rooflines");
-      last = Rooflines.measure(threads, hugePages, devices.gpu());
+      last = memory.measure();
       unstable = first.cpuDrift(last) > CPU_DRIFT || first.gpuDrift(last) > GPU_DRIFT;
       log.last(last, unstable);
     }
