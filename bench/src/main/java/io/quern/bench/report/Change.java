@@ -11,8 +11,9 @@ import java.util.Arrays;
  * @param low bound of the ratio of the times, above 1 where it became slower
  * @param ratio the estimate
  * @param high bound
+ * @param paired whether it is of runs in pairs
  */
-record Change(double low, double ratio, double high) {
+record Change(double low, double ratio, double high, boolean paired) {
   /** A change that is nearer to 1 than this is none, however well it is shown. */
   private static final double NOISE = 0.02;
 
@@ -76,7 +77,8 @@ record Change(double low, double ratio, double high) {
     return new Change(
         Math.exp(Math.min(logs[cut], middle - least)),
         Math.exp(middle),
-        Math.exp(Math.max(logs[n - 1 - cut], middle + least)));
+        Math.exp(Math.max(logs[n - 1 - cut], middle + least)),
+        false);
   }
 
   /**
@@ -100,7 +102,7 @@ record Change(double low, double ratio, double high) {
     double left = n - 2 * cut;
     double error = Math.sqrt(squares / (n - 1)) / (left / n * Math.sqrt(n));
     double half = student(left - 1) * error;
-    return new Change(Math.exp(mean - half), Math.exp(mean), Math.exp(mean + half));
+    return new Change(Math.exp(mean - half), Math.exp(mean), Math.exp(mean + half), true);
   }
 
   /**
@@ -160,7 +162,8 @@ record Change(double low, double ratio, double high) {
   /**
    * The verdict. A change is called one if the interval leaves out everything near none and the
    * estimate is at least half the margin; things are the same if it is less, in an interval that
-   * leaves out every change of the margin and more.
+   * reaches no further from it than the margin or, of pairs, leaves out every change of the margin:
+   * they are looked at until they are decided, and would come by a narrow interval in the end.
    *
    * @param margin the least change that matters: 0.1 for 10 %
    */
@@ -172,7 +175,10 @@ record Change(double low, double ratio, double high) {
     if (high < 1 / (1 + NOISE) && ratio <= 1 / half) {
       return Verdict.FASTER;
     }
-    boolean within = high < 1 + margin && low > 1 / (1 + margin);
-    return within && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
+    boolean narrow =
+        paired
+            ? high < 1 + margin && low > 1 / (1 + margin)
+            : Math.sqrt(high / low) < 1 + margin;
+    return narrow && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
   }
 }

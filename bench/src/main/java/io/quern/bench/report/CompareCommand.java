@@ -65,9 +65,9 @@ public final class CompareCommand implements Command {
     of them it is read as it is.
 
     SLOWER and FASTER: the interval leaves out everything within 2 % of no change, and the estimate
-    is at least half the margin. SAME: the estimate is less than that, in an interval that leaves
-    out every change of the margin. AMBIGUOUS: measure longer, in more JVMs, or when the machine is
-    quieter.
+    is at least half the margin. SAME: the estimate is less than that, in an interval that reaches
+    no further from it than the margin; of pairs, that leaves out every change of the margin.
+    AMBIGUOUS: measure longer, in more JVMs, or when the machine is quieter.
     """;
   }
 
