@@ -173,8 +173,7 @@ public final class BenchCommand implements Command {
     }
     if (against) {
       return new Turns(terminal, Path.of(arguments.value(AGAINST).get()), file.get())
-          .run(
-              arguments.without(AGAINST, MINUTES, JSON, CASE), arguments.list(CASE), minutes);
+          .run(arguments.without(AGAINST, MINUTES, JSON, CASE), arguments.list(CASE), minutes);
     }
     Backends.probe().lines().forEach(terminal.out()::println);
     ResultTable table = new ResultTable();

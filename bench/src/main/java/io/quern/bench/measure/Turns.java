@@ -84,8 +84,7 @@ final class Turns {
       }
       terminal
           .err()
-          .println(
-              "after %d pairs not decided: %s".formatted(pairs, String.join(", ", chosen)));
+          .println("after %d pairs not decided: %s".formatted(pairs, String.join(", ", chosen)));
     }
     CompareCommand compare = new CompareCommand();
     List<String> files = List.of(before.toString(), after.toString());

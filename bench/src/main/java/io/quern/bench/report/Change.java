@@ -176,9 +176,7 @@ record Change(double low, double ratio, double high, boolean paired) {
       return Verdict.FASTER;
     }
     boolean narrow =
-        paired
-            ? high < 1 + margin && low > 1 / (1 + margin)
-            : Math.sqrt(high / low) < 1 + margin;
+        paired ? high < 1 + margin && low > 1 / (1 + margin) : Math.sqrt(high / low) < 1 + margin;
     return narrow && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
   }
 }

@@ -195,7 +195,10 @@ final class Charts {
     Svg svg = new Svg(title, plotBottom() + 36 + legendHeight(series.size()));
     Scale x =
         Scale.around(
-            figures.stream().map(length::applyAsDouble).toList(), 2, LEFT, Svg.WIDTH - MARGIN - 8.0);
+            figures.stream().map(length::applyAsDouble).toList(),
+            2,
+            LEFT,
+            Svg.WIDTH - MARGIN - 8.0);
     Scale y =
         Scale.around(
             figures.stream().map(millis::applyAsDouble).toList(), 10, plotBottom(), PLOT_TOP);

@@ -157,8 +157,12 @@ record Sides(
   private Optional<Change> change(Figure.Key key, String yardstick) {
     double[][] paired =
         pairs.stream()
-            .map(pair -> new double[] {time(before, pair.before(), key, yardstick),
-                time(after, pair.after(), key, yardstick)})
+            .map(
+                pair ->
+                    new double[] {
+                      time(before, pair.before(), key, yardstick),
+                      time(after, pair.after(), key, yardstick)
+                    })
             .filter(pair -> pair[0] > 0 && pair[1] > 0)
             .toArray(double[][]::new);
     if (paired.length >= Change.LEAST_PAIRS) {

@@ -2,6 +2,7 @@ package io.quern.bench.measure;
 
 import static org.junit.jupiter.api.Assertions.assertAll;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import io.quern.bench.Main;
@@ -14,6 +15,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.concurrent.TimeUnit;
 import java.util.jar.Attributes;
 import java.util.jar.JarEntry;
 import java.util.jar.JarOutputStream;
@@ -26,6 +28,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Builds in turns, each in JVMs of its own, from the command line to the verdict. */
 class TurnsTest {
+  private static final int SIGINT = 130; // 128 plus the signal's number
+
   private static final Path SOURCE =
       Path.of("src/main/java/io/quern/bench/measure/DeviceContender.java");
   private static final String MEASURED = "return Contender.super.seconds(first, runs, sets);";
@@ -49,7 +53,7 @@ class TurnsTest {
   /** How a command ended, and what it said. */
   private record Ended(int code, String text) {}
 
-  private Ended bench(Path build, String... words) throws IOException, InterruptedException {
+  private Process start(Path build, String... words) throws IOException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(List.of("--add-modules", "jdk.incubator.vector", "-cp", build.toString()));
@@ -57,13 +61,15 @@ class TurnsTest {
     command.addAll(List.of("--backend", "simd", "--op", "tree_topology"));
     command.addAll(List.of("--json", results().toString(), "--minutes", "1"));
     command.addAll(List.of(words));
-    Path log = folder.resolve("log");
-    Process process =
-        new ProcessBuilder(command)
-            .redirectErrorStream(true)
-            .redirectOutput(Redirect.to(log.toFile()))
-            .start();
-    return new Ended(process.waitFor(), Files.readString(log));
+    return new ProcessBuilder(command)
+        .redirectErrorStream(true)
+        .redirectOutput(Redirect.to(folder.resolve("log").toFile()))
+        .start();
+  }
+
+  private Ended bench(Path build, String... words) throws IOException, InterruptedException {
+    int code = start(build, words).waitFor();
+    return new Ended(code, Files.readString(folder.resolve("log")));
   }
 
   private Path results() {
@@ -162,5 +168,27 @@ class TurnsTest {
         () -> assertEquals(1, ended.code(), ended.text()),
         () -> assertTrue(ended.text().contains("no case of preset quick"), ended.text()),
         () -> assertTrue(ended.text().contains("ended with exit code 2"), ended.text()));
+  }
+
+  /** The fork ends with it, by its own last line, and nothing follows. */
+  @Test
+  void anInterruptedPairLeavesWholeLines() throws Exception {
+    Path build = plain();
+    Process bench = start(build, "--against", build.toString());
+    Path before = folder.resolve("after-against.jsonl");
+    long start = System.nanoTime();
+    while (bench.isAlive() && (!Files.exists(before) || Files.size(before) == 0)) {
+      assertTrue(System.nanoTime() - start < 120e9, "no line");
+      Thread.sleep(50);
+    }
+    new ProcessBuilder("kill", "-INT", Long.toString(bench.pid())).start().waitFor();
+    assertTrue(bench.waitFor(30, TimeUnit.SECONDS));
+    String text = Files.readString(folder.resolve("log"));
+    List<String> lines = Files.readAllLines(before);
+    assertAll(
+        () -> assertEquals(SIGINT, bench.exitValue(), text),
+        () -> assertFalse(text.contains("nothing is compared"), text),
+        () -> assertFalse(Files.exists(results()), text),
+        () -> assertTrue(lines.getLast().endsWith("\"interrupted\":true}"), lines.getLast()));
   }
 }

@@ -92,8 +92,7 @@ class ReportCommandTest {
   private static String atLength(String operator, String by, int length, int batch, double us) {
     return Written.line("r1", operator + "/l" + length + "-b" + batch + by, by, us, 30)
         .replace("\"operator\":\"op\"", "\"operator\":\"" + operator + "\"")
-        .replace(
-            "{\"row_bytes\":512}", "{\"length\":%d,\"batch\":%d}".formatted(length, batch));
+        .replace("{\"row_bytes\":512}", "{\"length\":%d,\"batch\":%d}".formatted(length, batch));
   }
 
   @Test
