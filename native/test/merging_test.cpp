@@ -89,8 +89,8 @@ void test_refusals() {
 }
 
 // Tokens on a line between two directions: their similarity falls with their distance, so that the plan is
-// known.
-void test_match_and_merge(bool captured) {
+// known. In two launches, or as one step.
+void test_match_and_merge(bool step, bool captured) {
   constexpr int64_t kBatch = 3, kTokens = 8, kDim = 2, kMerges = 2;
   // Tokens 2 and 3, then 6 and 1 are nearly equal; the others are far apart.
   const float angles[kTokens] = {0.0f, 0.9f, 2.0f, 2.001f, 3.5f, 4.6f, 0.91f, 5.7f};
@@ -116,6 +116,11 @@ void test_match_and_merge(bool captured) {
   merge.dim = merge.x_stride = merge.out_stride = 1;
   QUERN_EXPECT(quern_token_match_prepare(&match, 0) == QUERN_OK, "prepare match");
   QUERN_EXPECT(quern_token_merge_prepare(&merge, 0) == QUERN_OK, "prepare merge");
+  quern_merge_step_desc both = {};
+  both.size = sizeof(both);
+  both.match = match;
+  both.merge = merge;
+  QUERN_EXPECT(quern_merge_step_prepare(&both, 0) == QUERN_OK, "prepare step");
 
   const Operand metric_operand(metric);
   const Operand x_operand(x);
@@ -130,13 +135,23 @@ void test_match_and_merge(bool captured) {
     quern_test::must(cudaStreamBeginCapture(quern_test::stream(), cudaStreamCaptureModeThreadLocal),
                      "capture");
   }
-  quern_status status = quern_token_match(
-      &match, 0, metric_operand.data(), nullptr, nullptr, static_cast<int32_t*>(slot.data()), nullptr,
-      static_cast<int32_t*>(count.data()), workspace.data(), bytes, quern_test::stream());
-  QUERN_EXPECT(status == QUERN_OK, "match: %d", status);
-  status = quern_token_merge(&merge, 0, x_operand.data(), static_cast<const int32_t*>(slot.data()), nullptr,
-                             nullptr, out.data(), static_cast<float*>(size.data()), quern_test::stream());
-  QUERN_EXPECT(status == QUERN_OK, "merge: %d", status);
+  int32_t* slots_out = static_cast<int32_t*>(slot.data());
+  int32_t* counts_out = static_cast<int32_t*>(count.data());
+  float* sizes_out = static_cast<float*>(size.data());
+  if (step) {
+    const quern_status status = quern_merge_step(&both, 0, metric_operand.data(), nullptr, nullptr, nullptr,
+                                                 x_operand.data(), nullptr, nullptr, slots_out, nullptr,
+                                                 counts_out, out.data(), sizes_out, quern_test::stream());
+    QUERN_EXPECT(status == QUERN_OK, "step: %d", status);
+  } else {
+    quern_status status =
+        quern_token_match(&match, 0, metric_operand.data(), nullptr, nullptr, slots_out, nullptr, counts_out,
+                          workspace.data(), bytes, quern_test::stream());
+    QUERN_EXPECT(status == QUERN_OK, "match: %d", status);
+    status = quern_token_merge(&merge, 0, x_operand.data(), slots_out, nullptr, nullptr, out.data(),
+                               sizes_out, quern_test::stream());
+    QUERN_EXPECT(status == QUERN_OK, "merge: %d", status);
+  }
   if (captured) {
     quern_test::must(cudaStreamEndCapture(quern_test::stream(), &graph), "cudaStreamEndCapture");
     quern_test::must(cudaGraphInstantiate(&executable, graph, 0), "cudaGraphInstantiate");
@@ -173,6 +188,68 @@ void test_match_and_merge(bool captured) {
     quern_test::must(cudaGraphExecDestroy(executable), "cudaGraphExecDestroy");
     quern_test::must(cudaGraphDestroy(graph), "cudaGraphDestroy");
   }
+}
+
+// Of six tokens the five most important, the class token first, then four: 4 goes into 2, whose features are
+// alike.
+void test_diffrate() {
+  constexpr int64_t kTokens = 6, kKept = 4;
+  quern_merge_step_desc desc = {};
+  desc.size = sizeof(desc);
+  desc.match = bipartite(1, kTokens, 2, 0);
+  desc.match.scheme = QUERN_MERGE_HEAD_TAIL;
+  desc.match.class_token = 1;
+  desc.match.prune = 5;
+  desc.match.keep = kKept;
+  desc.merge.size = sizeof(desc.merge);
+  desc.merge.combine = QUERN_COMBINE_MEAN;
+  desc.merge.least_size = kNoThreshold;
+  desc.merge.batch = 1;
+  desc.merge.tokens = kTokens;
+  desc.merge.merged = kKept;
+  desc.merge.dim = desc.merge.x_stride = desc.merge.out_stride = 2;
+  desc.heads = 1;
+  desc.attention_stride = kTokens;
+  const Operand x(std::vector<float>{1, 1, 9, 9, 1, 0, 0, 1, 3, 0, -1, 0});
+  const Operand attention(std::vector<float>{0, 1, 5, 4, 2, 3});
+  Operand order(kTokens * sizeof(int32_t));
+  Operand slot(kTokens * sizeof(int32_t));
+  Operand similarity(kTokens * sizeof(float));
+  Operand out(kKept * 2 * sizeof(float));
+  Operand size(kKept * sizeof(float));
+  float* similarities = static_cast<float*>(similarity.data());
+  const auto call = [&] {
+    return quern_merge_step(&desc, 0, x.data(), static_cast<const float*>(attention.data()),
+                            static_cast<int32_t*>(order.data()), nullptr, x.data(), nullptr, similarities,
+                            static_cast<int32_t*>(slot.data()), similarities, nullptr, out.data(),
+                            static_cast<float*>(size.data()), quern_test::stream());
+  };
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_OK, "prepare");
+  QUERN_EXPECT(call() == QUERN_OK, "diffrate");
+  quern_test::must(cudaStreamSynchronize(quern_test::stream()), "cudaStreamSynchronize");
+  QUERN_EXPECT((values_of<int32_t>(order) == std::vector<int32_t>{0, 2, 3, 5, 4, 1}), "order");
+  QUERN_EXPECT((values_of<int32_t>(slot) == std::vector<int32_t>{0, -1, 1, 2, 1, 3}), "slot");
+  QUERN_EXPECT((values_of<float>(similarity) == std::vector<float>{1, 0, 1, 1, 1, 1}), "similarity");
+  QUERN_EXPECT((values_of<float>(out) == std::vector<float>{1, 1, 2, 0, 0, 1, -1, 0}), "out");
+  QUERN_EXPECT((values_of<float>(size) == std::vector<float>{1, 2, 1, 1}), "size");
+  for (const Operand* operand : {&order, &slot, &similarity, &out, &size}) {
+    QUERN_EXPECT(operand->guards_hold(), "written outside an operand");
+  }
+  desc.attention_stride = kTokens - 1;
+  QUERN_EXPECT(call() == QUERN_INVALID_ARGUMENT, "stride of attention");
+  desc.heads = 0;
+  QUERN_EXPECT(call() == QUERN_INVALID_ARGUMENT, "attention of no heads");
+  desc.merge.tokens = 7;
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_INVALID_ARGUMENT, "other tokens");
+  desc.merge.tokens = desc.match.tokens = QUERN_MERGE_STEP_TOKENS + 1;
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_UNSUPPORTED, "too many tokens");
+  desc.match.metric_dtype = QUERN_I32;
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_UNSUPPORTED, "dtype");
+  desc.merge.size = 0;
+  desc.match.metric_dtype = QUERN_F32;
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_INVALID_DESCRIPTOR, "size of merge");
+  desc.size = 0;
+  QUERN_EXPECT(quern_merge_step_prepare(&desc, 0) == QUERN_INVALID_DESCRIPTOR, "size of step");
 }
 
 void test_prune() {
@@ -274,8 +351,11 @@ int main() {
                 cudaGetErrorName(status), status);
     return failures == 0 && !required ? 77 : 1;
   }
-  test_match_and_merge(false);
-  test_match_and_merge(true);
+  for (const bool step : {false, true}) {
+    test_match_and_merge(step, false);
+    test_match_and_merge(step, true);
+  }
+  test_diffrate();
   test_prune();
   test_source_map();
   test_delete_gate();

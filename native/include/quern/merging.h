@@ -139,6 +139,42 @@ QUERN_API quern_status quern_token_merge(const quern_token_merge_desc* desc, int
                                          const int32_t* slot, const float* size, const float* scale,
                                          void* out, float* size_out, void* stream);
 
+/* The most tokens of a batch row that quern_merge_step takes. */
+enum { QUERN_MERGE_STEP_TOKENS = 1024 };
+
+/*
+ * merge_step: token_match and token_merge of the slots it finds, in one launch and without a workspace; with
+ * attention token_prune before them, whose order is that of the match. Operands and results are theirs, bit
+ * for bit:
+ *
+ *   metric, limits, slot, similarity, count   of token_match
+ *   x, size, scale, out, size_out             of token_merge; scale may be similarity itself, which need not
+ *                                             hold anything before
+ *   attention                                 of token_prune, or null: order is an input
+ *   order                                     of token_match, or with attention an output of token_prune
+ *
+ * match.batch = merge.batch; match.tokens = merge.tokens, at most QUERN_MERGE_STEP_TOKENS, else
+ * QUERN_UNSUPPORTED; merge.merged is at most that; attention is for HEAD_TAIL. Outputs overlap neither each
+ * other nor an input. Results do not depend on the launch shape.
+ */
+typedef struct quern_merge_step_desc {
+  uint32_t size;
+  int32_t reserved;
+  quern_token_match_desc match;
+  quern_token_merge_desc merge;
+  int64_t heads; /* of attention, at least 1; 0: there is none */
+  int64_t attention_stride;
+} quern_merge_step_desc;
+
+/* Loads every kernel that desc's dtypes may launch, so that the call below can be captured into a graph. */
+QUERN_API quern_status quern_merge_step_prepare(const quern_merge_step_desc* desc, int32_t device);
+
+QUERN_API quern_status quern_merge_step(const quern_merge_step_desc* desc, int32_t device, const void* metric,
+                                        const float* attention, int32_t* order, const int32_t* limits,
+                                        const void* x, const float* size, const float* scale, int32_t* slot,
+                                        float* similarity, int32_t* count, void* out, float* size_out,
+                                        void* stream);
+
 /*
  * token_unmerge: out[b, n, :] = y[b, slot[b, n], :], bit for bit.
  *

@@ -1,10 +1,30 @@
 // token_match: check, choose, launch. The kernels are in token_match_kernel.cuh.
 #include <algorithm>
 
-#include "core/operand_check.h"
+#include "merging/descriptors.h"
 #include "merging/token_match_kernel.cuh"
 
 namespace quern {
+
+// Kernels that are no templates: the header is not for this source alone.
+__global__ void __launch_bounds__(kMatchThreads, 4)
+    token_list_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
+    list_tokens(arguments, b);
+    __syncthreads();
+  }
+}
+
+__global__ void __launch_bounds__(kMatchThreads, 4)
+    token_place_kernel(const __grid_constant__ TokenMatchArguments arguments) {
+  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
+    place_tokens(arguments, b,
+                 arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
+                                           : arguments.keys + (b << arguments.sort_bits));
+    __syncthreads();
+  }
+}
+
 namespace {
 
 // Batch rows of up to so many tokens are matched by one block each, in one launch.
@@ -13,16 +33,7 @@ constexpr int64_t kManyBlocks = 65535;
 
 using MatchKernel = void (*)(TokenMatchArguments);
 
-// What a scheme makes of a descriptor; the twin of io.quern.op.MergeScheme.
-struct MatchPlan {
-  int64_t sources = 0;
-  int64_t destinations = 0;
-  int64_t merges = 0;
-  bool selects = false;
-  bool identity = false;
-
-  int64_t listed() const { return sources + destinations; }
-};
+}  // namespace
 
 MatchPlan plan_of(const quern_token_match_desc& desc) {
   MatchPlan plan;
@@ -69,12 +80,10 @@ MatchPlan plan_of(const quern_token_match_desc& desc) {
 }
 
 int sort_bits(const MatchPlan& plan) {
-  int bits = 0;
-  while (plan.selects && (int64_t{1} << bits) < plan.sources) {
-    ++bits;
-  }
-  return bits;
+  return plan.selects ? sort_bits(plan.sources) : 0;
 }
+
+namespace {
 
 // Where each part of the workspace begins, and where it ends.
 struct MatchWorkspace {
@@ -133,6 +142,8 @@ bool is_flag(int32_t value) {
   return value == 0 || value == 1;
 }
 
+}  // namespace
+
 OperandCheck check(const quern_token_match_desc* desc) {
   OperandCheck check;
   check.require(desc != nullptr && desc->size == sizeof(*desc), QUERN_INVALID_DESCRIPTOR);
@@ -173,7 +184,34 @@ OperandCheck check(const quern_token_match_desc* desc) {
   return check;
 }
 
-}  // namespace
+TokenMatchArguments match_arguments(const quern_token_match_desc& desc, const MatchPlan& plan) {
+  TokenMatchArguments arguments = {};
+  arguments.batch = desc.batch;
+  arguments.dim = desc.dim;
+  arguments.stride = desc.metric_stride * dtype_bytes(desc.metric_dtype);
+  arguments.width = desc.width;
+  arguments.stride_x = desc.stride_x;
+  arguments.stride_y = desc.stride_y;
+  arguments.columns = desc.scheme == QUERN_MERGE_GRID ? desc.width / desc.stride_x : 0;
+  arguments.k = desc.k;
+  arguments.tokens = static_cast<int32_t>(desc.tokens);
+  arguments.sources = static_cast<int32_t>(plan.sources);
+  arguments.destinations = static_cast<int32_t>(plan.destinations);
+  arguments.merges = static_cast<int32_t>(plan.merges);
+  arguments.first_destination = desc.scheme == QUERN_MERGE_BIPARTITE   ? desc.distill_token
+                                : desc.scheme == QUERN_MERGE_HEAD_TAIL ? desc.class_token
+                                                                       : 0;
+  arguments.scheme = desc.scheme;
+  arguments.token_order = desc.order;
+  arguments.class_token = desc.scheme == QUERN_MERGE_BIPARTITE && desc.class_token;
+  arguments.distill_token = desc.scheme == QUERN_MERGE_BIPARTITE && desc.distill_token;
+  arguments.sort_bits = sort_bits(plan);
+  arguments.selects = plan.selects;
+  arguments.identity = plan.identity;
+  arguments.threshold = desc.threshold;
+  return arguments;
+}
+
 }  // namespace quern
 
 using namespace quern;
@@ -227,8 +265,9 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
     return checked.status();
   }
   char* base = static_cast<char*>(workspace);
-  TokenMatchArguments arguments;
+  TokenMatchArguments arguments = match_arguments(*desc, plan);
   arguments.metric = static_cast<const char*>(metric);
+  arguments.wide_metric = is_aligned(metric, 4 * element) && arguments.stride % (4 * element) == 0;
   arguments.order = order;
   arguments.limits = limits;
   arguments.slot = slot;
@@ -239,30 +278,6 @@ quern_status quern_token_match(const quern_token_match_desc* desc, int32_t devic
   arguments.lists = reinterpret_cast<int32_t*>(base + parts.lists);
   arguments.index = reinterpret_cast<int32_t*>(base + parts.index);
   arguments.valid = reinterpret_cast<int32_t*>(base + parts.valid);
-  arguments.batch = desc->batch;
-  arguments.dim = desc->dim;
-  arguments.stride = desc->metric_stride * element;
-  arguments.width = desc->width;
-  arguments.stride_x = desc->stride_x;
-  arguments.stride_y = desc->stride_y;
-  arguments.columns = desc->scheme == QUERN_MERGE_GRID ? desc->width / desc->stride_x : 0;
-  arguments.k = desc->k;
-  arguments.tokens = static_cast<int32_t>(desc->tokens);
-  arguments.sources = static_cast<int32_t>(plan.sources);
-  arguments.destinations = static_cast<int32_t>(plan.destinations);
-  arguments.merges = static_cast<int32_t>(plan.merges);
-  arguments.first_destination = desc->scheme == QUERN_MERGE_BIPARTITE   ? desc->distill_token
-                                : desc->scheme == QUERN_MERGE_HEAD_TAIL ? desc->class_token
-                                                                        : 0;
-  arguments.scheme = desc->scheme;
-  arguments.token_order = desc->order;
-  arguments.class_token = desc->scheme == QUERN_MERGE_BIPARTITE && desc->class_token;
-  arguments.distill_token = desc->scheme == QUERN_MERGE_BIPARTITE && desc->distill_token;
-  arguments.sort_bits = sort_bits(plan);
-  arguments.selects = plan.selects;
-  arguments.identity = plan.identity;
-  arguments.wide_metric = is_aligned(metric, 4 * element) && arguments.stride % (4 * element) == 0;
-  arguments.threshold = desc->threshold;
   const bool shared_keys = arguments.sort_bits <= kSharedSortBits;
   arguments.keys = shared_keys ? nullptr : reinterpret_cast<unsigned long long*>(base + parts.keys);
   const size_t shared_bytes =

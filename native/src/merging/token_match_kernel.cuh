@@ -360,34 +360,33 @@ inline __device__ void place_tokens(const TokenMatchArguments& arguments, int64_
   }
 }
 
-// A batch row by a block, all four steps. Sorts in shared memory.
+// A batch row by a block, all four steps.
+template <typename Element>
+__device__ void match_tokens(const TokenMatchArguments& arguments, int64_t b, unsigned long long* keys,
+                             ProductTile<4>::Shared& tiles) {
+  if (!arguments.identity) {
+    list_tokens(arguments, b);
+    __syncthreads();
+    if (arguments.valid[b] != 0) {
+      find_norms<Element>(arguments, b, threadIdx.x / kRowLanes, kMatchThreads / kRowLanes);
+      __syncthreads();
+      for (int first = 0; first < arguments.sources; first += ProductTile<4>::kRows) {
+        compare_tiles<Element, 4>(arguments, b, first, 0, arguments.destinations, tiles);
+      }
+    }
+    __syncthreads();
+  }
+  place_tokens(arguments, b, keys);
+  __syncthreads();
+}
+
+// Sorts in shared memory.
 template <typename Element>
 __global__ void __launch_bounds__(kMatchThreads, 2)
     token_match_kernel(const __grid_constant__ TokenMatchArguments arguments) {
   QUERN_SHARED(ProductTile<4>::Shared, tiles);
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
-    if (!arguments.identity) {
-      list_tokens(arguments, b);
-      __syncthreads();
-      if (arguments.valid[b] != 0) {
-        find_norms<Element>(arguments, b, threadIdx.x / kRowLanes, kMatchThreads / kRowLanes);
-        __syncthreads();
-        for (int first = 0; first < arguments.sources; first += ProductTile<4>::kRows) {
-          compare_tiles<Element, 4>(arguments, b, first, 0, arguments.destinations, tiles);
-        }
-      }
-      __syncthreads();
-    }
-    place_tokens(arguments, b, dynamic_shared<unsigned long long>());
-    __syncthreads();
-  }
-}
-
-__global__ void __launch_bounds__(kMatchThreads, 4)
-    token_list_kernel(const __grid_constant__ TokenMatchArguments arguments) {
-  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
-    list_tokens(arguments, b);
-    __syncthreads();
+    match_tokens<Element>(arguments, b, dynamic_shared<unsigned long long>(), tiles);
   }
 }
 
@@ -418,16 +417,6 @@ __global__ void __launch_bounds__(kMatchThreads, 1)
       compare_tiles<Element, SUMS>(arguments, b, static_cast<int>(blockIdx.x) * kRows, first,
                                    min(first + kRows, arguments.destinations), tiles);
     }
-  }
-}
-
-__global__ void __launch_bounds__(kMatchThreads, 4)
-    token_place_kernel(const __grid_constant__ TokenMatchArguments arguments) {
-  for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
-    place_tokens(arguments, b,
-                 arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
-                                           : arguments.keys + (b << arguments.sort_bits));
-    __syncthreads();
   }
 }
 

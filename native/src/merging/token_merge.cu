@@ -1,7 +1,7 @@
 // token_merge and token_unmerge: check, choose, launch. The kernels are in token_merge_kernel.cuh.
 #include <algorithm>
 
-#include "core/operand_check.h"
+#include "merging/descriptors.h"
 #include "merging/token_merge_kernel.cuh"
 
 namespace quern {
@@ -37,6 +37,8 @@ bool is_token_count(int64_t tokens) {
   return tokens >= 0 && tokens <= INT32_MAX;
 }
 
+}  // namespace
+
 OperandCheck check(const quern_token_merge_desc* desc) {
   OperandCheck check;
   check.require(desc != nullptr && desc->size == sizeof(*desc), QUERN_INVALID_DESCRIPTOR);
@@ -54,6 +56,8 @@ OperandCheck check(const quern_token_merge_desc* desc) {
       .require(desc->x_stride >= desc->dim && desc->out_stride >= desc->dim, QUERN_INVALID_ARGUMENT);
   return check;
 }
+
+namespace {
 
 OperandCheck check(const quern_token_unmerge_desc* desc) {
   OperandCheck check;

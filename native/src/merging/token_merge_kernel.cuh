@@ -61,6 +61,46 @@ inline __device__ float canonical_larger(float a, float b) {
   return b > a || b != b ? b : a;
 }
 
+// Adds `count` tokens of a row, at most kMergeChunk, to a packet of its columns: from(i) is where the i-th
+// has its own, weight(i) its size, which is asked only where it counts.
+template <typename Element, int N, typename From, typename Weight>
+__device__ void add_chunk(float (&sums)[N], int32_t combine, int64_t count, const From& from,
+                          const Weight& weight) {
+  const bool maximum = combine == QUERN_COMBINE_MAX;
+  float partial[N] = {};
+#pragma unroll 2
+  for (int64_t i = 0; i < count; ++i) {
+    const Packet<Element, N> value = Packet<Element, N>::load(from(i));
+    const float factor = combine == QUERN_COMBINE_WEIGHTED_MEAN ? weight(i) : 1.0f;
+#pragma unroll
+    for (int e = 0; e < N; ++e) {
+      if (maximum) {
+        sums[e] = canonical_larger(sums[e], value.widened(e));
+      } else {
+        partial[e] = __fmaf_rn(factor, value.widened(e), partial[e]);  // a sum, exactly, where that is 1
+      }
+    }
+  }
+#pragma unroll
+  for (int e = 0; e < N; ++e) {
+    sums[e] = maximum ? sums[e] : __fadd_rn(sums[e], partial[e]);
+  }
+}
+
+// What the sums of `count` tokens, whose sizes add up to `size`, become.
+template <int N>
+__device__ void finish_row(float (&sums)[N], int32_t combine, int64_t count, float size) {
+  const float divisor = combine == QUERN_COMBINE_WEIGHTED_MEAN ? size : __ll2float_rn(count);
+#pragma unroll
+  for (int e = 0; e < N; ++e) {
+    if (combine == QUERN_COMBINE_MAX) {
+      sums[e] = __fadd_rn(sums[e], 0.0f);
+    } else if (combine != QUERN_COMBINE_SUM) {
+      sums[e] = __fdiv_rn(sums[e], divisor);
+    }
+  }
+}
+
 // A warp makes an output row, its lanes a packet of columns each at a time.
 template <typename Element, int N>
 __global__ void __launch_bounds__(kMergeThreads, 4)
@@ -109,52 +149,27 @@ __global__ void __launch_bounds__(kMergeThreads, 4)
       }
       continue;
     }
-    const bool maximum = arguments.combine == QUERN_COMBINE_MAX;
-    const bool weighted = arguments.combine == QUERN_COMBINE_WEIGHTED_MEAN;
     for (int64_t base = 0; base < arguments.packets; base += 32) {
       const int64_t packet = base + lane;
       const bool loads = packet < arguments.packets;
       float sums[N];
 #pragma unroll
       for (int e = 0; e < N; ++e) {
-        sums[e] = maximum ? -INFINITY : 0.0f;
+        sums[e] = arguments.combine == QUERN_COMBINE_MAX ? -INFINITY : 0.0f;
       }
       for (int64_t chunk = 0; chunk < count; chunk += kMergeChunk) {
         if (count > kMergeChunk) {
           find_members(arguments, slots, m, chunk, members);
         }
-        float partial[N] = {};
-        const int64_t here = min(static_cast<int64_t>(kMergeChunk), count - chunk);
-#pragma unroll 2
-        for (int64_t i = 0; i < here; ++i) {
-          const int64_t token = first_token + members[i];
-          const Row value =
-              loads ? Row::load(arguments.x + token * arguments.stride + packet * Row::kBytes) : Row::zeros();
-          const float weight = weighted ? token_size(arguments, token) : 1.0f;
-#pragma unroll
-          for (int e = 0; e < N; ++e) {
-            if (maximum) {
-              sums[e] = canonical_larger(sums[e], value.widened(e));
-            } else {
-              partial[e] =
-                  __fmaf_rn(weight, value.widened(e), partial[e]);  // a sum, exactly, where the weight is 1
-            }
-          }
-        }
-#pragma unroll
-        for (int e = 0; e < N; ++e) {
-          sums[e] = maximum ? sums[e] : __fadd_rn(sums[e], partial[e]);
-        }
+        const int64_t here = loads ? min(static_cast<int64_t>(kMergeChunk), count - chunk) : 0;
+        add_chunk<Element>(
+            sums, arguments.combine, here,
+            [&](int64_t i) {
+              return arguments.x + (first_token + members[i]) * arguments.stride + packet * Row::kBytes;
+            },
+            [&](int64_t i) { return token_size(arguments, first_token + members[i]); });
       }
-      const float divisor = weighted ? total : __ll2float_rn(count);
-#pragma unroll
-      for (int e = 0; e < N; ++e) {
-        if (maximum) {
-          sums[e] = __fadd_rn(sums[e], 0.0f);
-        } else if (arguments.combine != QUERN_COMBINE_SUM) {
-          sums[e] = __fdiv_rn(sums[e], divisor);
-        }
-      }
+      finish_row(sums, arguments.combine, count, total);
       if (loads) {
         Row::rounded(sums).store(out + packet * Row::kBytes);
       }

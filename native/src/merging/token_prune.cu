@@ -1,22 +1,14 @@
 // token_prune: check, choose, launch. The kernel is in token_prune_kernel.cuh.
 #include <algorithm>
 
-#include "core/operand_check.h"
+#include "merging/descriptors.h"
 #include "merging/token_prune_kernel.cuh"
 
 namespace quern {
 namespace {
 
-int sort_bits(const quern_token_prune_desc& desc) {
-  int bits = 0;
-  while ((int64_t{1} << bits) < desc.tokens) {
-    ++bits;
-  }
-  return bits;
-}
-
 int64_t workspace_bytes_of(const quern_token_prune_desc& desc) {
-  const int bits = sort_bits(desc);
+  const int bits = sort_bits(desc.tokens);
   return bits > kSharedSortBits ? desc.batch * (int64_t{8} << bits) : 0;
 }
 
@@ -55,7 +47,7 @@ quern_status quern_token_prune_prepare(const quern_token_prune_desc* desc, int32
     return checked.status();
   }
   const DeviceScope scope(device);
-  return scope.status() != QUERN_OK ? scope.status() : prepare(token_prune_kernel);
+  return scope.status() != QUERN_OK ? scope.status() : prepare(token_prune_kernel<kPruneThreads>);
 }
 
 quern_status quern_token_prune(const quern_token_prune_desc* desc, int32_t device, const float* attention,
@@ -87,12 +79,13 @@ quern_status quern_token_prune(const quern_token_prune_desc* desc, int32_t devic
   arguments.keep = desc->keep;
   arguments.tokens = static_cast<int32_t>(desc->tokens);
   arguments.class_token = desc->class_token;
-  arguments.sort_bits = sort_bits(*desc);
+  arguments.sort_bits = sort_bits(desc->tokens);
   const DeviceScope scope(device);
   if (scope.status() != QUERN_OK) {
     return scope.status();
   }
   const size_t shared_bytes = bytes > 0 ? 0 : sizeof(unsigned long long) << arguments.sort_bits;
-  return launch(token_prune_kernel, dim3(static_cast<unsigned int>(std::min<int64_t>(desc->batch, 65535))),
-                dim3(kPruneThreads), shared_bytes, stream, arguments);
+  return launch(token_prune_kernel<kPruneThreads>,
+                dim3(static_cast<unsigned int>(std::min<int64_t>(desc->batch, 65535))), dim3(kPruneThreads),
+                shared_bytes, stream, arguments);
 }

@@ -40,33 +40,40 @@ inline __device__ float importance(const TokenPruneArguments& arguments, int64_t
 }
 
 // A block orders a batch row: ascending keys are descending importances, equal ones by token, NaN last.
-__global__ void __launch_bounds__(kPruneThreads)
-    token_prune_kernel(const __grid_constant__ TokenPruneArguments arguments) {
+// `keys` has room for 2^sort_bits.
+template <int THREADS>
+__device__ void prune_tokens(const TokenPruneArguments& arguments, int64_t b, unsigned long long* keys) {
   const int thread = static_cast<int>(threadIdx.x);
+  for (int64_t n = thread; n < int64_t{1} << arguments.sort_bits; n += THREADS) {
+    unsigned long long key = ~0ull;
+    if (n < arguments.tokens) {
+      const float value = importance(arguments, b, n);
+      unsigned int bits = value != value ? 0xffffffffu : ~ascending_bits(__fadd_rn(value, 0.0f));
+      if (arguments.class_token && n == 0) {
+        bits = 0;
+      }
+      key = static_cast<unsigned long long>(bits) << 32 | static_cast<unsigned int>(n);
+    }
+    keys[n] = key;
+  }
+  block_sort<THREADS>(keys, arguments.sort_bits);
+  for (int i = thread; i < arguments.tokens; i += THREADS) {
+    const int32_t token = static_cast<int32_t>(static_cast<unsigned int>(keys[i]));
+    arguments.order[b * arguments.tokens + i] = token;
+    if (arguments.slot != nullptr) {
+      arguments.slot[b * arguments.tokens + token] = i < arguments.keep ? i : -1;
+    }
+  }
+  __syncthreads();
+}
+
+template <int THREADS>
+__global__ void __launch_bounds__(THREADS)
+    token_prune_kernel(const __grid_constant__ TokenPruneArguments arguments) {
   for (int64_t b = blockIdx.x; b < arguments.batch; b += gridDim.x) {
-    unsigned long long* keys = arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
-                                                         : arguments.keys + (b << arguments.sort_bits);
-    for (int64_t n = thread; n < int64_t{1} << arguments.sort_bits; n += kPruneThreads) {
-      unsigned long long key = ~0ull;
-      if (n < arguments.tokens) {
-        const float value = importance(arguments, b, n);
-        unsigned int bits = value != value ? 0xffffffffu : ~ascending_bits(__fadd_rn(value, 0.0f));
-        if (arguments.class_token && n == 0) {
-          bits = 0;
-        }
-        key = static_cast<unsigned long long>(bits) << 32 | static_cast<unsigned int>(n);
-      }
-      keys[n] = key;
-    }
-    block_sort<kPruneThreads>(keys, arguments.sort_bits);
-    for (int i = thread; i < arguments.tokens; i += kPruneThreads) {
-      const int32_t token = static_cast<int32_t>(static_cast<unsigned int>(keys[i]));
-      arguments.order[b * arguments.tokens + i] = token;
-      if (arguments.slot != nullptr) {
-        arguments.slot[b * arguments.tokens + token] = i < arguments.keep ? i : -1;
-      }
-    }
-    __syncthreads();
+    prune_tokens<THREADS>(arguments, b,
+                          arguments.keys == nullptr ? dynamic_shared<unsigned long long>()
+                                                    : arguments.keys + (b << arguments.sort_bits));
   }
 }
 

@@ -4,6 +4,9 @@ import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Device;
 import io.quern.Stream;
+import io.quern.internal.device.QueueStream;
+import io.quern.internal.kernel.KernelProvider;
+import io.quern.internal.kernel.MergeStepKernel;
 import java.util.Objects;
 
 /**
@@ -16,10 +19,15 @@ import java.util.Objects;
  * <p>A similarity may be negative and a size fall to 0 or below, whose logarithm the published
  * inference takes all the same; {@code leastSize} 1, as in the published training, prevents that.
  *
+ * <p>On CUDA a block of up to 1024 tokens is one launch and needs no workspace, as a {@link
+ * MergeStep} is; {@link #isOneLaunch()} says whether it is.
+ *
  * <p>A plan is immutable and thread-safe. {@code run} allocates nothing, does not wait on CUDA, and
  * can be captured into a {@link io.quern.Graph}. Source: Chen et al., DiffRate (2023).
  */
 public final class DiffRateBlock {
+  private static final String OP = "DiffRateBlock";
+
   /**
    * What is compressed.
    *
@@ -84,26 +92,23 @@ public final class DiffRateBlock {
       Buffer sizeOut,
       Buffer workspace) {}
 
+  private final Device device;
   private final Spec spec;
-  private final TokenPrune prune;
-  private final TokenMatch match;
-  private final TokenMerge merge;
+  private final TokenPrune.Spec prune;
+  private final MergeStep.Spec step;
+  private final MergeStepKernel kernel;
 
   private DiffRateBlock(Device device, Spec spec) {
+    this.device = device;
     this.spec = spec;
-    prune =
-        TokenPrune.plan(
-            device, new TokenPrune.Spec(spec.tokens, spec.heads, spec.prune, spec.classToken));
-    match =
-        TokenMatch.plan(
-            device,
+    prune = new TokenPrune.Spec(spec.tokens, spec.heads, spec.prune, spec.classToken);
+    step =
+        new MergeStep.Spec(
             TokenMatch.Spec.headTail(
-                spec.dtype, spec.tokens, spec.dim, spec.prune, spec.keep, spec.classToken));
-    merge =
-        TokenMerge.plan(
-            device,
+                spec.dtype, spec.tokens, spec.dim, spec.prune, spec.keep, spec.classToken),
             TokenMerge.Spec.of(spec.dtype, spec.tokens, spec.keptTokens(), spec.dim, Combine.MEAN)
                 .withLeastSize(spec.leastSize));
+    kernel = KernelProvider.of(device).mergeStep().prepare(device, prune, step);
   }
 
   /**
@@ -121,43 +126,74 @@ public final class DiffRateBlock {
     return spec;
   }
 
-  /** Bytes of scratch that a call needs; 0 on a CPU, whose streams keep it. */
+  /** Whether a call is one kernel launch, and so one node of a CUDA graph. */
+  public boolean isOneLaunch() {
+    return kernel.isOneLaunch();
+  }
+
+  /** Bytes of scratch that a call needs; 0 in one launch, and on a CPU, whose streams keep it. */
   public long workspaceBytes(long batch) {
-    return Math.max(prune.workspaceBytes(batch), match.workspaceBytes(batch));
+    return kernel.workspaceBytes(batch);
   }
 
   /** A call's parts, made once. */
   public final class Call {
     private final TokenPrune.Operands ordered;
-    private final TokenMatch.Operands matched;
-    private final TokenMerge.Operands merged;
+    private final MergeStep.Operands merged;
 
     private Call(Operands operands) {
       ordered =
           new TokenPrune.Operands(operands.attention, operands.order, null, operands.workspace);
-      matched =
-          TokenMatch.Operands.of(operands.x, operands.slot)
-              .withOrder(operands.order)
-              .withOutputs(operands.similarity, null)
-              .withWorkspace(operands.workspace);
       merged =
-          TokenMerge.Operands.of(operands.x, operands.slot, operands.out)
-              .withSizes(operands.size, operands.sizeOut)
-              .withScale(operands.similarity);
+          new MergeStep.Operands(
+              TokenMatch.Operands.of(operands.x, operands.slot)
+                  .withOrder(operands.order)
+                  .withOutputs(operands.similarity, null)
+                  .withWorkspace(operands.workspace),
+              TokenMerge.Operands.of(operands.x, operands.slot, operands.out)
+                  .withSizes(operands.size, operands.sizeOut)
+                  .withScale(operands.similarity));
     }
 
     /**
      * Compresses.
      *
      * @param stream a stream of the plan's device
-     * @throws IllegalArgumentException if an operand does not fit; what parts before have computed
-     *     is written then
+     * @throws IllegalArgumentException if an operand does not fit; nothing is written then
      * @throws IllegalStateException if an operand or the stream is closed
      */
     public void run(Stream stream) {
-      prune.run(stream, ordered);
-      match.run(stream, matched);
-      merge.run(stream, merged);
+      QueueStream queue = QueueStream.of(stream, device, OP);
+      check();
+      queue.begin();
+      try {
+        TokenPrune.hold(queue, ordered);
+        MergeStep.hold(queue, merged);
+        if (merged.match().batch() > 0) {
+          kernel.run(queue, ordered, merged);
+        }
+      } finally {
+        queue.end();
+      }
+    }
+
+    private void check() {
+      TokenMatch.Operands match = merged.match();
+      TokenMerge.Operands merge = merged.merge();
+      Buffer x = merge.x();
+      Check.output(OP, "similarity", match.similarity(), DType.F32, device);
+      TokenPrune.check(OP, device, prune, ordered);
+      Check.operand(OP, "x", x, spec.dtype, device);
+      Check.tokens(OP, "x", x, ordered.order().shape().dim(0), spec.tokens, spec.dim);
+      Check.disjoint(OP, "order", ordered.order(), "x", x);
+      TokenMatch.disjointFromOutputs(OP, match, "x", x); // before it is called the metric
+      MergeStep.check(OP, device, step, merged);
+      Check.disjoint(OP, "order", ordered.order(), "size", merge.size());
+      TokenMatch.disjointFromOutputs(OP, match, "attention", ordered.attention());
+      TokenMerge.disjointFromOutputs(OP, merge, "attention", ordered.attention());
+      long bytes = workspaceBytes(match.batch());
+      TokenPrune.checkWorkspace(OP, device, bytes, ordered);
+      MergeStep.checkWorkspace(OP, device, bytes, merged);
     }
   }
 

@@ -228,6 +228,10 @@ public final class TokenMatch {
       return new Operands(metric, null, null, slot, null, null, null);
     }
 
+    long batch() {
+      return slot.shape().dim(0);
+    }
+
     /** The same with an order. */
     public Operands withOrder(Buffer order) {
       return new Operands(metric, order, limits, slot, similarity, count, workspace);
@@ -288,16 +292,11 @@ public final class TokenMatch {
    */
   public void run(Stream stream, Operands operands) {
     QueueStream queue = QueueStream.of(stream, device, OP);
-    check(operands);
+    check(OP, device, spec, operands);
+    checkWorkspace(OP, device, workspaceBytes(operands.batch()), operands);
     queue.begin();
     try {
-      queue.hold(operands.metric);
-      queue.hold(operands.order);
-      queue.hold(operands.limits);
-      queue.hold(operands.slot);
-      queue.hold(operands.similarity);
-      queue.hold(operands.count);
-      queue.hold(operands.workspace);
+      hold(queue, operands);
       if (operands.slot.shape().dim(0) > 0) {
         kernel.run(queue, operands);
       }
@@ -306,68 +305,81 @@ public final class TokenMatch {
     }
   }
 
-  private void check(Operands operands) {
+  static void hold(QueueStream queue, Operands operands) {
+    queue.hold(operands.metric);
+    queue.hold(operands.order);
+    queue.hold(operands.limits);
+    queue.hold(operands.slot);
+    queue.hold(operands.similarity);
+    queue.hold(operands.count);
+    queue.hold(operands.workspace);
+  }
+
+  /** Checks all but the workspace, for an operator of which this is a part too. */
+  static void check(String op, Device device, Spec spec, Operands operands) {
     Buffer slot = operands.slot;
-    Check.output(OP, "slot", slot, DType.I32, device);
-    Check.rows(OP, "slot", slot, spec.tokens);
-    Check.dense(OP, "slot", slot);
+    Check.output(op, "slot", slot, DType.I32, device);
+    Check.rows(op, "slot", slot, spec.tokens);
+    Check.dense(op, "slot", slot);
     long batch = slot.shape().dim(0);
     if (operands.similarity != null) {
-      Check.output(OP, "similarity", operands.similarity, DType.F32, device);
-      Check.denseMatrix(OP, "similarity", operands.similarity, batch, spec.tokens);
-      Check.disjoint(OP, "slot", slot, "similarity", operands.similarity);
+      Check.output(op, "similarity", operands.similarity, DType.F32, device);
+      Check.denseMatrix(op, "similarity", operands.similarity, batch, spec.tokens);
+      Check.disjoint(op, "slot", slot, "similarity", operands.similarity);
     }
     if (operands.count != null) {
-      Check.output(OP, "count", operands.count, DType.I32, device);
-      Check.vector(OP, "count", operands.count, batch);
-      Check.disjoint(OP, "slot", slot, "count", operands.count);
-      Check.disjoint(OP, "similarity", operands.similarity, "count", operands.count);
+      Check.output(op, "count", operands.count, DType.I32, device);
+      Check.vector(op, "count", operands.count, batch);
+      Check.disjoint(op, "slot", slot, "count", operands.count);
+      Check.disjoint(op, "similarity", operands.similarity, "count", operands.count);
     }
 
-    Check.operand(OP, "metric", operands.metric, spec.metric, device);
-    Check.tokens(OP, "metric", operands.metric, batch, spec.tokens, spec.dim);
-    disjointFromOutputs(operands, "metric", operands.metric);
+    Check.operand(op, "metric", operands.metric, spec.metric, device);
+    Check.tokens(op, "metric", operands.metric, batch, spec.tokens, spec.dim);
+    disjointFromOutputs(op, operands, "metric", operands.metric);
 
     if (operands.order != null) {
-      Check.operand(OP, "order", operands.order, DType.I32, device);
+      Check.operand(op, "order", operands.order, DType.I32, device);
       switch (spec.scheme) {
         case MergeScheme.Grid grid ->
-            Check.denseMatrix(OP, "order", operands.order, grid.rows(), grid.columns());
+            Check.denseMatrix(op, "order", operands.order, grid.rows(), grid.columns());
         case MergeScheme.Permuted permuted ->
-            Check.denseMatrix(OP, "order", operands.order, batch, spec.tokens);
+            Check.denseMatrix(op, "order", operands.order, batch, spec.tokens);
         case MergeScheme.HeadTail tail ->
-            Check.denseMatrix(OP, "order", operands.order, batch, spec.tokens);
+            Check.denseMatrix(op, "order", operands.order, batch, spec.tokens);
         default ->
             throw new IllegalArgumentException(
-                "%s: order given, expected none with %s".formatted(OP, spec.scheme));
+                "%s: order given, expected none with %s".formatted(op, spec.scheme));
       }
-      disjointFromOutputs(operands, "order", operands.order);
+      disjointFromOutputs(op, operands, "order", operands.order);
     }
 
     if ((operands.limits != null) != spec.limited) {
       throw new IllegalArgumentException(
           "%s: limits is %s, expected %s"
-              .formatted(OP, operands.limits, spec.limited ? "I32, one per batch row" : "none"));
+              .formatted(op, operands.limits, spec.limited ? "I32, one per batch row" : "none"));
     }
     if (operands.limits != null) {
-      Check.operand(OP, "limits", operands.limits, DType.I32, device);
-      Check.vector(OP, "limits", operands.limits, batch);
-      disjointFromOutputs(operands, "limits", operands.limits);
-    }
-
-    long bytes = workspaceBytes(batch);
-    Check.workspace(OP, operands.workspace, bytes, device);
-    if (operands.workspace != null) {
-      disjointFromOutputs(operands, "workspace", operands.workspace);
-      Check.disjoint(OP, "workspace", operands.workspace, "metric", operands.metric);
-      Check.disjoint(OP, "workspace", operands.workspace, "order", operands.order);
-      Check.disjoint(OP, "workspace", operands.workspace, "limits", operands.limits);
+      Check.operand(op, "limits", operands.limits, DType.I32, device);
+      Check.vector(op, "limits", operands.limits, batch);
+      disjointFromOutputs(op, operands, "limits", operands.limits);
     }
   }
 
-  private static void disjointFromOutputs(Operands operands, String name, Buffer other) {
-    Check.disjoint(OP, "slot", operands.slot, name, other);
-    Check.disjoint(OP, "similarity", operands.similarity, name, other);
-    Check.disjoint(OP, "count", operands.count, name, other);
+  /** Checks the workspace of operands that are right otherwise. */
+  static void checkWorkspace(String op, Device device, long bytes, Operands operands) {
+    Check.workspace(op, operands.workspace, bytes, device);
+    if (operands.workspace != null) {
+      disjointFromOutputs(op, operands, "workspace", operands.workspace);
+      Check.disjoint(op, "workspace", operands.workspace, "metric", operands.metric);
+      Check.disjoint(op, "workspace", operands.workspace, "order", operands.order);
+      Check.disjoint(op, "workspace", operands.workspace, "limits", operands.limits);
+    }
+  }
+
+  static void disjointFromOutputs(String op, Operands operands, String name, Buffer other) {
+    Check.disjoint(op, "slot", operands.slot, name, other);
+    Check.disjoint(op, "similarity", operands.similarity, name, other);
+    Check.disjoint(op, "count", operands.count, name, other);
   }
 }

@@ -139,15 +139,10 @@ public final class TokenMerge {
    */
   public void run(Stream stream, Operands operands) {
     QueueStream queue = QueueStream.of(stream, device, OP);
-    check(operands);
+    check(OP, device, spec, operands);
     queue.begin();
     try {
-      queue.hold(operands.x);
-      queue.hold(operands.slot);
-      queue.hold(operands.size);
-      queue.hold(operands.scale);
-      queue.hold(operands.out);
-      queue.hold(operands.sizeOut);
+      hold(queue, operands);
       if (operands.slot.shape().dim(0) > 0 && spec.merged > 0) {
         kernel.run(queue, operands);
       }
@@ -156,38 +151,48 @@ public final class TokenMerge {
     }
   }
 
-  private void check(Operands operands) {
-    Check.operand(OP, "slot", operands.slot, DType.I32, device);
-    Check.rows(OP, "slot", operands.slot, spec.tokens);
-    Check.dense(OP, "slot", operands.slot);
+  static void hold(QueueStream queue, Operands operands) {
+    queue.hold(operands.x);
+    queue.hold(operands.slot);
+    queue.hold(operands.size);
+    queue.hold(operands.scale);
+    queue.hold(operands.out);
+    queue.hold(operands.sizeOut);
+  }
+
+  /** Checks all operands, for an operator of which this is a part too. */
+  static void check(String op, Device device, Spec spec, Operands operands) {
+    Check.operand(op, "slot", operands.slot, DType.I32, device);
+    Check.rows(op, "slot", operands.slot, spec.tokens);
+    Check.dense(op, "slot", operands.slot);
     long batch = operands.slot.shape().dim(0);
 
-    Check.output(OP, "out", operands.out, spec.dtype, device);
-    Check.tokens(OP, "out", operands.out, batch, spec.merged, spec.dim);
+    Check.output(op, "out", operands.out, spec.dtype, device);
+    Check.tokens(op, "out", operands.out, batch, spec.merged, spec.dim);
     if (operands.sizeOut != null) {
-      Check.output(OP, "sizeOut", operands.sizeOut, DType.F32, device);
-      Check.denseMatrix(OP, "sizeOut", operands.sizeOut, batch, spec.merged);
-      Check.disjoint(OP, operands.out, "sizeOut", operands.sizeOut);
+      Check.output(op, "sizeOut", operands.sizeOut, DType.F32, device);
+      Check.denseMatrix(op, "sizeOut", operands.sizeOut, batch, spec.merged);
+      Check.disjoint(op, operands.out, "sizeOut", operands.sizeOut);
     }
-    disjointFromOutputs(operands, "slot", operands.slot);
+    disjointFromOutputs(op, operands, "slot", operands.slot);
 
-    Check.operand(OP, "x", operands.x, spec.dtype, device);
-    Check.tokens(OP, "x", operands.x, batch, spec.tokens, spec.dim);
-    disjointFromOutputs(operands, "x", operands.x);
+    Check.operand(op, "x", operands.x, spec.dtype, device);
+    Check.tokens(op, "x", operands.x, batch, spec.tokens, spec.dim);
+    disjointFromOutputs(op, operands, "x", operands.x);
     if (operands.size != null) {
-      Check.operand(OP, "size", operands.size, DType.F32, device);
-      Check.denseMatrix(OP, "size", operands.size, batch, spec.tokens);
-      disjointFromOutputs(operands, "size", operands.size);
+      Check.operand(op, "size", operands.size, DType.F32, device);
+      Check.denseMatrix(op, "size", operands.size, batch, spec.tokens);
+      disjointFromOutputs(op, operands, "size", operands.size);
     }
     if (operands.scale != null) {
-      Check.operand(OP, "scale", operands.scale, DType.F32, device);
-      Check.denseMatrix(OP, "scale", operands.scale, batch, spec.tokens);
-      disjointFromOutputs(operands, "scale", operands.scale);
+      Check.operand(op, "scale", operands.scale, DType.F32, device);
+      Check.denseMatrix(op, "scale", operands.scale, batch, spec.tokens);
+      disjointFromOutputs(op, operands, "scale", operands.scale);
     }
   }
 
-  private static void disjointFromOutputs(Operands operands, String name, Buffer other) {
-    Check.disjoint(OP, operands.out, name, other);
-    Check.disjoint(OP, "sizeOut", operands.sizeOut, name, other);
+  static void disjointFromOutputs(String op, Operands operands, String name, Buffer other) {
+    Check.disjoint(op, operands.out, name, other);
+    Check.disjoint(op, "sizeOut", operands.sizeOut, name, other);
   }
 }

@@ -101,13 +101,11 @@ public final class TokenPrune {
    */
   public void run(Stream stream, Operands operands) {
     QueueStream queue = QueueStream.of(stream, device, OP);
-    check(operands);
+    check(OP, device, spec, operands);
+    checkWorkspace(OP, device, workspaceBytes(operands.order.shape().dim(0)), operands);
     queue.begin();
     try {
-      queue.hold(operands.attention);
-      queue.hold(operands.order);
-      queue.hold(operands.slot);
-      queue.hold(operands.workspace);
+      hold(queue, operands);
       if (operands.order.shape().size() > 0) {
         kernel.run(queue, operands);
       }
@@ -116,23 +114,35 @@ public final class TokenPrune {
     }
   }
 
-  private void check(Operands operands) {
-    Check.output(OP, "order", operands.order, DType.I32, device);
-    Check.rows(OP, "order", operands.order, spec.tokens);
-    Check.dense(OP, "order", operands.order);
+  static void hold(QueueStream queue, Operands operands) {
+    queue.hold(operands.attention);
+    queue.hold(operands.order);
+    queue.hold(operands.slot);
+    queue.hold(operands.workspace);
+  }
+
+  /** Checks all but the workspace, for an operator of which this is a part too. */
+  static void check(String op, Device device, Spec spec, Operands operands) {
+    Check.output(op, "order", operands.order, DType.I32, device);
+    Check.rows(op, "order", operands.order, spec.tokens);
+    Check.dense(op, "order", operands.order);
     long batch = operands.order.shape().dim(0);
     if (operands.slot != null) {
-      Check.output(OP, "slot", operands.slot, DType.I32, device);
-      Check.denseMatrix(OP, "slot", operands.slot, batch, spec.tokens);
-      Check.disjoint(OP, "order", operands.order, "slot", operands.slot);
+      Check.output(op, "slot", operands.slot, DType.I32, device);
+      Check.denseMatrix(op, "slot", operands.slot, batch, spec.tokens);
+      Check.disjoint(op, "order", operands.order, "slot", operands.slot);
     }
-    Check.operand(OP, "attention", operands.attention, DType.F32, device);
-    Check.tokens(OP, "attention", operands.attention, batch, spec.heads, spec.tokens);
-    Check.disjoint(OP, "order", operands.order, "attention", operands.attention);
-    Check.disjoint(OP, "slot", operands.slot, "attention", operands.attention);
-    Check.workspace(OP, operands.workspace, workspaceBytes(batch), device);
-    Check.disjoint(OP, "order", operands.order, "workspace", operands.workspace);
-    Check.disjoint(OP, "slot", operands.slot, "workspace", operands.workspace);
-    Check.disjoint(OP, "workspace", operands.workspace, "attention", operands.attention);
+    Check.operand(op, "attention", operands.attention, DType.F32, device);
+    Check.tokens(op, "attention", operands.attention, batch, spec.heads, spec.tokens);
+    Check.disjoint(op, "order", operands.order, "attention", operands.attention);
+    Check.disjoint(op, "slot", operands.slot, "attention", operands.attention);
+  }
+
+  /** Checks the workspace of operands that are right otherwise. */
+  static void checkWorkspace(String op, Device device, long bytes, Operands operands) {
+    Check.workspace(op, operands.workspace, bytes, device);
+    Check.disjoint(op, "order", operands.order, "workspace", operands.workspace);
+    Check.disjoint(op, "slot", operands.slot, "workspace", operands.workspace);
+    Check.disjoint(op, "workspace", operands.workspace, "attention", operands.attention);
   }
 }

@@ -7,6 +7,7 @@ import io.quern.Shape;
 import io.quern.Stream;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.SplittableRandom;
 
 /** The calls of {@link DiffRateBlock} that are tested and timed. */
 public final class DiffRateBlockCases {
@@ -53,13 +54,11 @@ public final class DiffRateBlockCases {
       Buffer attention = matrix("attention", of.attention());
       Buffer size = null;
       if (of.sized) {
-        java.nio.ByteBuffer bytes =
-            java.nio.ByteBuffer.allocate((int) tokens.size() * Float.BYTES)
-                .order(java.nio.ByteOrder.nativeOrder());
-        for (int i = 0; i < tokens.size(); i++) {
-          bytes.putFloat(of.size(i));
+        float[] sizes = new float[(int) tokens.size()];
+        for (int i = 0; i < sizes.length; i++) {
+          sizes[i] = of.size(i);
         }
-        size = input("size", DType.F32, tokens, bytes.array());
+        size = perToken("size", tokens, sizes);
       }
       Buffer order = denseOutput("order", DType.I32, tokens);
       Buffer slot = denseOutput("slot", DType.I32, tokens);
@@ -99,6 +98,28 @@ public final class DiffRateBlockCases {
     add(cases, DiffRateBlock.Spec.of(DType.F32, 197, 32, 4, 192, 178), 2);
     add(cases, DiffRateBlock.Spec.of(DType.F32, 1100, 4, 1, 1000, 600), 1);
     return cases;
+  }
+
+  /** A random call: any numbers to keep, a few tokens, now and then more than a tile of them. */
+  static Case random(SplittableRandom random) {
+    int tokens = 1 + random.nextInt(random.nextInt(8) == 0 ? 200 : 20);
+    DiffRateBlock.Spec spec =
+        new DiffRateBlock.Spec(
+            EmbeddingGatherCases.FLOATS.get(random.nextInt(3)),
+            tokens,
+            1 + random.nextInt(random.nextInt(8) == 0 ? 300 : 30),
+            1 + random.nextInt(4),
+            1 + random.nextInt(tokens + 2),
+            2 + random.nextInt(tokens + 1),
+            random.nextBoolean(),
+            random.nextBoolean() ? 1 : Float.NEGATIVE_INFINITY);
+    return new Case(
+        "random",
+        spec,
+        random.nextInt(4),
+        random.nextBoolean(),
+        random.nextBoolean(),
+        random.nextLong());
   }
 
   private static void add(List<Case> cases, DiffRateBlock.Spec spec, int batch) {

@@ -63,8 +63,33 @@ class MergingGuideTest {
           sum += one;
         }
         assertEquals(BATCH * N, sum);
+
+        MemorySegment twice = read(merged, stream);
+        merged.copyFrom(MemorySegment.ofArray(new float[(int) merged.shape().size()]), stream);
+        // The guide's step begins here.
+        var spec = MergeStep.Spec.of(match, DType.F32, DIM, Combine.WEIGHTED_MEAN);
+        MergeStep step = MergeStep.plan(device, spec);
+        step.run(stream, MergeStep.Operands.of(keys, x, slot, merged).withSizes(null, sizes));
+        // The guide's step ends here.
+        assertEquals(-1, twice.mismatch(read(merged, stream)));
       }
     }
+  }
+
+  private static MemorySegment read(Buffer buffer, Stream stream) {
+    MemorySegment read = MemorySegment.ofArray(new float[(int) buffer.shape().size()]);
+    buffer.copyTo(read, stream);
+    return read;
+  }
+
+  @Test
+  void theGuideHasThisStep() throws IOException {
+    List<String> own =
+        lines(THIS, "// The guide's step begins here.", "// The guide's step ends here.");
+    List<String> guide = Files.readAllLines(GUIDE);
+    int first = guide.indexOf(own.getFirst());
+    assertEquals(own, guide.subList(first, first + own.size()));
+    assertEquals("```", guide.get(first + own.size()));
   }
 
   @Test

@@ -115,6 +115,124 @@ final class MergingMisuse {
                           of.get("sizeOut")));
             }),
         new MisuseCall(
+            "step",
+            "MergeStep",
+            MisuseCall.operands(
+                "metric",
+                rows,
+                "limits",
+                Operand.in(DType.I32, BATCH).with(Missing.NEEDED),
+                "x",
+                rows,
+                "size",
+                perToken.with(Missing.ALLOWED),
+                "scale",
+                perToken.with(Missing.ALLOWED),
+                "slot",
+                slotOut,
+                "similarity",
+                Operand.out(DType.F32, BATCH, TOKENS).with(Missing.ALLOWED),
+                "count",
+                Operand.out(DType.I32, BATCH).with(Missing.ALLOWED),
+                "out",
+                Operand.out(DType.F32, BATCH * TOKENS, DIM),
+                "sizeOut",
+                Operand.out(DType.F32, BATCH, TOKENS).with(Missing.ALLOWED),
+                "workspace",
+                workspace),
+            device -> {
+              var match =
+                  TokenMatch.Spec.bipartite(DType.F32, TOKENS, DIM, true, false, 2).withLimits();
+              var plan =
+                  MergeStep.plan(
+                      device, MergeStep.Spec.of(match, DType.F32, DIM, Combine.WEIGHTED_MEAN));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      new MergeStep.Operands(
+                          new TokenMatch.Operands(
+                              of.get("metric"),
+                              null,
+                              of.get("limits"),
+                              of.get("slot"),
+                              of.get("similarity"),
+                              of.get("count"),
+                              of.get("workspace")),
+                          new TokenMerge.Operands(
+                              of.get("x"),
+                              of.get("slot"),
+                              of.get("size"),
+                              of.get("scale"),
+                              of.get("out"),
+                              of.get("sizeOut"))));
+            }),
+        new MisuseCall(
+            "step in order",
+            "MergeStep",
+            MisuseCall.operands(
+                "metric",
+                rows,
+                "order",
+                slot.with(Missing.ALLOWED),
+                "x",
+                rows,
+                "slot",
+                slotOut,
+                "out",
+                Operand.out(DType.F32, BATCH * 3, DIM)),
+            device -> {
+              var match = TokenMatch.Spec.headTail(DType.F32, TOKENS, DIM, TOKENS, 3, true);
+              var plan =
+                  MergeStep.plan(device, MergeStep.Spec.of(match, DType.F32, DIM, Combine.MEAN));
+              return (stream, of) ->
+                  plan.run(
+                      stream,
+                      new MergeStep.Operands(
+                          TokenMatch.Operands.of(of.get("metric"), of.get("slot"))
+                              .withOrder(of.get("order")),
+                          TokenMerge.Operands.of(of.get("x"), of.get("slot"), of.get("out"))));
+            }),
+        new MisuseCall(
+            "diffrate",
+            "DiffRateBlock",
+            MisuseCall.operands(
+                "x",
+                rows,
+                "attention",
+                Operand.in(DType.F32, BATCH * HEADS, TOKENS),
+                "size",
+                perToken.with(Missing.ALLOWED),
+                "order",
+                slotOut,
+                "slot",
+                slotOut,
+                "similarity",
+                Operand.out(DType.F32, BATCH, TOKENS),
+                "out",
+                Operand.out(DType.F32, BATCH * 3, DIM),
+                "sizeOut",
+                Operand.out(DType.F32, BATCH, 3).with(Missing.ALLOWED),
+                "workspace",
+                workspace),
+            device -> {
+              var plan =
+                  DiffRateBlock.plan(
+                      device, DiffRateBlock.Spec.of(DType.F32, TOKENS, DIM, HEADS, 5, 3));
+              return (stream, of) ->
+                  plan.call(
+                          new DiffRateBlock.Operands(
+                              of.get("x"),
+                              of.get("attention"),
+                              of.get("size"),
+                              of.get("order"),
+                              of.get("slot"),
+                              of.get("similarity"),
+                              of.get("out"),
+                              of.get("sizeOut"),
+                              of.get("workspace")))
+                      .run(stream);
+            }),
+        new MisuseCall(
             "unmerge",
             "TokenUnmerge",
             MisuseCall.operands(

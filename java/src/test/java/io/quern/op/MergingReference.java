@@ -209,8 +209,30 @@ final class MergingReference {
     return squared == 0 ? Float.NaN : 1 / (float) Math.sqrt(squared);
   }
 
+  static Outcome step(MergeStepCases.Case of) {
+    List<Outcome.Output> matched = match(of.match()).outputs();
+    Outcome.Output slots = matched.getFirst();
+    TokenMergeCases.Inputs in = of.merging().inputs();
+    long[] slot = new long[slots.elements()];
+    float[] scale =
+        of.scale() == MergeStepCases.Scale.SIMILARITY ? new float[slot.length] : in.scale();
+    for (int i = 0; i < slot.length; i++) {
+      slot[i] = (int) slots.bits(i);
+      if (of.scale() == MergeStepCases.Scale.SIMILARITY) {
+        scale[i] = Float.intBitsToFloat((int) matched.get(1).bits(i));
+      }
+    }
+    List<Outcome.Output> outputs = new ArrayList<>(matched);
+    outputs.addAll(
+        merge(of.merging(), new TokenMergeCases.Inputs(in.x(), slot, in.size(), scale)).outputs());
+    return new Outcome(outputs, null);
+  }
+
   static Outcome merge(TokenMergeCases.Case of) {
-    TokenMergeCases.Inputs in = of.inputs();
+    return merge(of, of.inputs());
+  }
+
+  private static Outcome merge(TokenMergeCases.Case of, TokenMergeCases.Inputs in) {
     TokenMerge.Spec spec = of.spec();
     int dim = (int) spec.dim();
     Rows out = new Rows(spec.dtype(), of.batch() * spec.merged(), dim, of.strided());

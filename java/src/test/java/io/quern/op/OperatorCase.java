@@ -43,6 +43,7 @@ public interface OperatorCase {
     cases.addAll(TokenMergeCases.small());
     cases.addAll(TokenUnmergeCases.small());
     cases.addAll(TokenPruneCases.small());
+    cases.addAll(MergeStepCases.small());
     cases.addAll(DiffRateBlockCases.small());
     cases.addAll(PartitionCases.small());
     cases.addAll(SourceMapCases.small());

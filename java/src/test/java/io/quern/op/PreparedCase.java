@@ -165,6 +165,13 @@ public abstract class PreparedCase implements AutoCloseable {
     return input("weights", DType.F32, Shape.of(bits.length), bytes);
   }
 
+  /** Values of tokens, such as sizes; always dense. */
+  final Buffer perToken(String operand, Shape shape, float[] values) {
+    byte[] bytes = new byte[values.length * Float.BYTES];
+    MemorySegment.ofArray(bytes).copyFrom(MemorySegment.ofArray(values));
+    return input(operand, DType.F32, shape, bytes);
+  }
+
   /** An input of any dtype; always dense. */
   final Buffer input(String operand, DType dtype, Shape shape, byte[] bytes) {
     Buffer buffer = allocateDense(dtype, shape);

@@ -53,6 +53,16 @@ class RandomMergingTest {
   }
 
   @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void step(@ForAll long seed) {
+    compare(MergeStepCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
+  void diffRate(@ForAll long seed) {
+    compare(DiffRateBlockCases.random(new SplittableRandom(seed)));
+  }
+
+  @Property(tries = TRIES, edgeCases = EdgeCasesMode.NONE)
   void prune(@ForAll long seed) {
     compare(TokenPruneCases.random(new SplittableRandom(seed)));
   }

@@ -114,20 +114,12 @@ public final class TokenMergeCases {
       Shape tokens = Shape.of(of.batch, spec.tokens());
       Buffer x = matrix("x", in.x);
       Buffer slot = indices("slot", DType.I32, tokens, in.slot);
-      Buffer size = in.size == null ? null : floats("size", tokens, in.size);
-      Buffer scale = in.scale == null ? null : floats("scale", tokens, in.scale);
+      Buffer size = in.size == null ? null : perToken("size", tokens, in.size);
+      Buffer scale = in.scale == null ? null : perToken("scale", tokens, in.scale);
       Buffer out = output(spec.dtype(), Shape.of(of.batch * spec.merged(), spec.dim()));
       Buffer sizeOut =
           of.sized ? denseOutput("sizeOut", DType.F32, Shape.of(of.batch, spec.merged())) : null;
       operands = new TokenMerge.Operands(x, slot, size, scale, out, sizeOut);
-    }
-
-    private Buffer floats(String operand, Shape shape, float[] values) {
-      java.nio.ByteBuffer bytes =
-          java.nio.ByteBuffer.allocate(values.length * Float.BYTES)
-              .order(java.nio.ByteOrder.nativeOrder());
-      bytes.asFloatBuffer().put(values);
-      return input(operand, DType.F32, shape, bytes.array());
     }
 
     @Override

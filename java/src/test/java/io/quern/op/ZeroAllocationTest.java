@@ -108,6 +108,9 @@ class ZeroAllocationTest {
     TokenUnmergeCases.small().stream()
         .filter(each -> each.spec().tokens() == 200 && !each.spec().droppedToFirst())
         .forEach(cases::add);
+    MergeStepCases.small().stream()
+        .filter(each -> each.spec().match().tokens() == 197)
+        .forEach(cases::add);
     DiffRateBlockCases.small().stream()
         .filter(each -> each.spec().tokens() == 197)
         .forEach(cases::add);

@@ -6,6 +6,7 @@ import io.quern.Shape;
 import io.quern.op.Combine;
 import io.quern.op.DiffRateBlock;
 import io.quern.op.MergeScheme;
+import io.quern.op.MergeStep;
 import io.quern.op.TokenMatch;
 import io.quern.op.TokenMerge;
 import io.quern.op.TokenUnmerge;
@@ -31,6 +32,7 @@ final class MergeWorkload {
         tome("vit-l-336-b8", 8, 577, 64, 1024, 23),
         grid("64x64x320-b2", 2, 64, 320).quickly(true),
         grid("96x96x320-b2", 2, 96, 320),
+        gridMatch("64x64x320-b2", 2, 64, 320),
         diffRate("vit-b-layer2-b8", 8, 197, 768, 12, 192, 178).quickly(true));
   }
 
@@ -74,19 +76,16 @@ final class MergeWorkload {
           }
           return workload.runs(
               place -> {
-                TokenMatch matching = TokenMatch.plan(place.device(), match);
-                TokenMerge merging = TokenMerge.plan(place.device(), merge);
-                Buffer slot = place.scratch(DType.I32, sizes);
-                var matched =
-                    TokenMatch.Operands.of(place.inputs("metric").getFirst(), slot)
-                        .withWorkspace(scratch(place, matching.workspaceBytes(batch)));
-                var merged2 =
-                    TokenMerge.Operands.of(place.inputs("x").getFirst(), slot, place.output("out"))
-                        .withSizes(place.inputs("size").getFirst(), place.output("sizeOut"));
-                return set -> {
-                  matching.run(place.stream(), matched);
-                  merging.run(place.stream(), merged2);
-                };
+                MergeStep step = MergeStep.plan(place.device(), new MergeStep.Spec(match, merge));
+                var operands =
+                    MergeStep.Operands.of(
+                            place.inputs("metric").getFirst(),
+                            place.inputs("x").getFirst(),
+                            place.scratch(DType.I32, sizes),
+                            place.output("out"))
+                        .withSizes(place.inputs("size").getFirst(), place.output("sizeOut"))
+                        .withWorkspace(scratch(place, step.workspaceBytes(batch)));
+                return set -> step.run(place.stream(), operands);
               });
         });
   }
@@ -148,6 +147,42 @@ final class MergeWorkload {
                   merging.run(place.stream(), mergedTokens);
                   unmerging.run(place.stream(), unmerged);
                 };
+              });
+        });
+  }
+
+  /** The match of a grid alone, which is nearly all of its arithmetic. */
+  private static TimedCase gridMatch(String shape, int batch, int side, int dim) {
+    return TimedCase.of(
+        "token_match",
+        "grid-match-" + shape,
+        memory -> {
+          int tokens = side * side;
+          var grid = new MergeScheme.Grid(side, side, 2, 2);
+          var match = TokenMatch.Spec.grid(DType.F32, dim, grid, tokens / 2);
+          Shape perToken = match.slotShape(batch);
+          Workload workload =
+              new Workload(memory, "token_match", "grid-match-" + shape)
+                  .with("batch", batch)
+                  .with("side", side)
+                  .with("dim", dim)
+                  .bytes(4L * batch * tokens * (dim + 2L))
+                  .flops(2L * batch * (tokens - tokens / 4) * (tokens / 4) * dim)
+                  .input(
+                      "x",
+                      DType.F32,
+                      Shape.of(batch, tokens, dim),
+                      groups(memory, batch, tokens, dim, n -> n / 4));
+          workload.output("slot", DType.I32, perToken);
+          workload.output("similarity", DType.F32, perToken);
+          return workload.runs(
+              place -> {
+                TokenMatch matching = TokenMatch.plan(place.device(), match);
+                var operands =
+                    TokenMatch.Operands.of(place.inputs("x").getFirst(), place.output("slot"))
+                        .withOutputs(place.output("similarity"), null)
+                        .withWorkspace(scratch(place, matching.workspaceBytes(batch)));
+                return set -> matching.run(place.stream(), operands);
               });
         });
   }

@@ -53,6 +53,7 @@ public record TimedCase(
     PonetWorkload.cases().forEach(all::add); // ponet_pooling, softmax_attention
     PonetMixerWorkload.cases().forEach(all::add); // ponet_mixer
     MergeWorkload.cases().forEach(all::add); // token_match, diffrate_block
+    PartitionWorkload.cases().forEach(all::add); // partition, source_map
     return all;
   }
 

@@ -4,6 +4,7 @@ import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.Shape;
 import io.quern.op.Combine;
+import io.quern.op.MergeStep;
 import io.quern.op.SourceMap;
 import io.quern.op.TokenMatch;
 import io.quern.op.TokenMerge;
@@ -19,7 +20,7 @@ import java.util.stream.IntStream;
 final class MergeGolden {
   private final Operands operands;
   private final TokenMatch.Spec spec;
-  private final Buffer slot;
+  private final TokenMatch.Operands matched;
   private final long[] slots;
   private final float[] similarities;
   private final int batch;
@@ -38,15 +39,15 @@ final class MergeGolden {
     tokens = (int) spec.tokens();
     merged = (int) spec.mergedTokens();
     TokenMatch match = TokenMatch.plan(operands.device(), spec);
-    slot = operands.output(DType.I32, spec.slotShape(batch));
+    Buffer slot = operands.output(DType.I32, spec.slotShape(batch));
     Buffer similarity = operands.output(DType.F32, spec.slotShape(batch));
     long bytes = match.workspaceBytes(batch);
-    match.run(
-        operands.stream(),
+    matched =
         TokenMatch.Operands.of(operands.input(metric), slot)
             .withOrder(order == null ? null : operands.input(order))
             .withOutputs(similarity, null)
-            .withWorkspace(bytes == 0 ? null : operands.output(DType.U8, Shape.of(bytes))));
+            .withWorkspace(bytes == 0 ? null : operands.output(DType.U8, Shape.of(bytes)));
+    match.run(operands.stream(), matched);
     GoldenTensor read = operands.result(slot);
     GoldenTensor values = operands.result(similarity);
     slots = new long[batch * tokens];
@@ -70,7 +71,7 @@ final class MergeGolden {
 
   /** The slots, on the device. */
   Buffer slot() {
-    return slot;
+    return matched.slot();
   }
 
   /** The similarity that a token was matched with. */
@@ -79,7 +80,7 @@ final class MergeGolden {
   }
 
   /**
-   * Merges, of sizes that may be null, and unmerges with {@code unmerged} not null.
+   * Matches once more and merges, in one step, of sizes that may be null.
    *
    * @param size its name in the results, or null
    */
@@ -91,14 +92,16 @@ final class MergeGolden {
       GoldenTensor size,
       String sizes) {
     long dim = x.shape().last();
-    var mergeSpec = TokenMerge.Spec.of(x.dtype(), tokens, merged, dim, combine);
-    Buffer out = operands.output(x.dtype(), mergeSpec.outputShape(batch));
+    var step = MergeStep.Spec.of(spec, x.dtype(), dim, combine);
+    Buffer out = operands.output(x.dtype(), step.merge().outputShape(batch));
     Buffer sizeOut = sizes == null ? null : operands.output(DType.F32, Shape.of(batch, merged));
-    TokenMerge.plan(operands.device(), mergeSpec)
+    MergeStep.plan(operands.device(), step)
         .run(
             operands.stream(),
-            TokenMerge.Operands.of(operands.input(x), slot, out)
-                .withSizes(size == null ? null : operands.input(size), sizeOut));
+            new MergeStep.Operands(
+                matched,
+                TokenMerge.Operands.of(operands.input(x), slot(), out)
+                    .withSizes(size == null ? null : operands.input(size), sizeOut)));
     results.put(name, operands.result(out));
     if (sizes != null) {
       GoldenTensor read = operands.result(sizeOut);
@@ -111,7 +114,7 @@ final class MergeGolden {
     var spec = TokenUnmerge.Spec.of(y.dtype(), merged, tokens, y.shape().last());
     Buffer out = operands.output(y.dtype(), spec.outputShape(batch));
     TokenUnmerge.plan(operands.device(), spec)
-        .run(operands.stream(), new TokenUnmerge.Operands(operands.input(y), slot, out));
+        .run(operands.stream(), new TokenUnmerge.Operands(operands.input(y), slot(), out));
     GoldenTensor all = operands.result(out);
     if (left == tokens) {
       return all;
@@ -142,7 +145,7 @@ final class MergeGolden {
     Buffer matrix = operands.output(map.matrix(), map.matrixShape(batch));
     Buffer groups = operands.output(DType.I32, map.groupsShape(batch));
     SourceMap.plan(operands.device(), map)
-        .run(operands.stream(), new SourceMap.Operands(slot, null, groups, matrix));
+        .run(operands.stream(), new SourceMap.Operands(slot(), null, groups, matrix));
     return operands.result(matrix);
   }
 

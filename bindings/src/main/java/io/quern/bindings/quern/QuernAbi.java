@@ -2802,6 +2802,150 @@ public class QuernAbi extends QuernAbi$shared {
            throw new AssertionError("should not reach here", ex$);
         }
     }
+    private static final int QUERN_MERGE_STEP_TOKENS = (int)1024L;
+    /**
+     * {@snippet lang=c :
+     * enum <anonymous>.QUERN_MERGE_STEP_TOKENS = 1024
+     * }
+     */
+    public static int QUERN_MERGE_STEP_TOKENS() {
+        return QUERN_MERGE_STEP_TOKENS;
+    }
+
+    private static class quern_merge_step_prepare {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_merge_step_prepare");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step_prepare(const quern_merge_step_desc *desc, int32_t device)
+     * }
+     */
+    public static FunctionDescriptor quern_merge_step_prepare$descriptor() {
+        return quern_merge_step_prepare.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step_prepare(const quern_merge_step_desc *desc, int32_t device)
+     * }
+     */
+    public static MethodHandle quern_merge_step_prepare$handle() {
+        return quern_merge_step_prepare.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step_prepare(const quern_merge_step_desc *desc, int32_t device)
+     * }
+     */
+    public static MemorySegment quern_merge_step_prepare$address() {
+        return quern_merge_step_prepare.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_merge_step_prepare(const quern_merge_step_desc *desc, int32_t device)
+     * }
+     */
+    public static int quern_merge_step_prepare(MemorySegment desc, int device) {
+        var mh$ = quern_merge_step_prepare.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_merge_step_prepare", desc, device);
+            }
+            return (int)mh$.invokeExact(desc, device);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
+
+    private static class quern_merge_step {
+        public static final FunctionDescriptor DESC = FunctionDescriptor.of(
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_INT,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER,
+            QuernAbi.C_POINTER
+        );
+
+        public static final MemorySegment ADDR = SYMBOL_LOOKUP.findOrThrow("quern_merge_step");
+
+        public static final MethodHandle HANDLE = Linker.nativeLinker().downcallHandle(ADDR, DESC);
+    }
+
+    /**
+     * Function descriptor for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step(const quern_merge_step_desc *desc, int32_t device, const void *metric, const float *attention, int32_t *order, const int32_t *limits, const void *x, const float *size, const float *scale, int32_t *slot, float *similarity, int32_t *count, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static FunctionDescriptor quern_merge_step$descriptor() {
+        return quern_merge_step.DESC;
+    }
+
+    /**
+     * Downcall method handle for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step(const quern_merge_step_desc *desc, int32_t device, const void *metric, const float *attention, int32_t *order, const int32_t *limits, const void *x, const float *size, const float *scale, int32_t *slot, float *similarity, int32_t *count, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static MethodHandle quern_merge_step$handle() {
+        return quern_merge_step.HANDLE;
+    }
+
+    /**
+     * Address for:
+     * {@snippet lang=c :
+     * quern_status quern_merge_step(const quern_merge_step_desc *desc, int32_t device, const void *metric, const float *attention, int32_t *order, const int32_t *limits, const void *x, const float *size, const float *scale, int32_t *slot, float *similarity, int32_t *count, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static MemorySegment quern_merge_step$address() {
+        return quern_merge_step.ADDR;
+    }
+
+    /**
+     * {@snippet lang=c :
+     * quern_status quern_merge_step(const quern_merge_step_desc *desc, int32_t device, const void *metric, const float *attention, int32_t *order, const int32_t *limits, const void *x, const float *size, const float *scale, int32_t *slot, float *similarity, int32_t *count, void *out, float *size_out, void *stream)
+     * }
+     */
+    public static int quern_merge_step(MemorySegment desc, int device, MemorySegment metric, MemorySegment attention, MemorySegment order, MemorySegment limits, MemorySegment x, MemorySegment size, MemorySegment scale, MemorySegment slot, MemorySegment similarity, MemorySegment count, MemorySegment out, MemorySegment size_out, MemorySegment stream) {
+        var mh$ = quern_merge_step.HANDLE;
+        try {
+            if (TRACE_DOWNCALLS) {
+                traceDowncall("quern_merge_step", desc, device, metric, attention, order, limits, x, size, scale, slot, similarity, count, out, size_out, stream);
+            }
+            return (int)mh$.invokeExact(desc, device, metric, attention, order, limits, x, size, scale, slot, similarity, count, out, size_out, stream);
+        } catch (Error | RuntimeException ex) {
+           throw ex;
+        } catch (Throwable ex$) {
+           throw new AssertionError("should not reach here", ex$);
+        }
+    }
 
     private static class quern_token_unmerge_prepare {
         public static final FunctionDescriptor DESC = FunctionDescriptor.of(

@@ -35,6 +35,7 @@ final class CudaKernels {
           CudaTokenMerge::prepare,
           CudaTokenUnmerge::prepare,
           CudaTokenPrune::prepare,
+          CudaMergeStep::prepare,
           CudaPartition::prepare,
           CudaSourceMap::prepare,
           CudaDeleteGate::prepare);

@@ -32,7 +32,7 @@ final class CudaTokenMatch implements TokenMatchKernel {
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_token_match_desc.allocate(arena);
       MemorySegment bytes = arena.allocate(JAVA_LONG);
-      describe(desc, 1, spec.dim());
+      describe(desc, spec, 1, spec.dim());
       context.call(
           "quern_token_match_prepare",
           () -> QuernAbi.quern_token_match_prepare(desc, context.ordinal()));
@@ -52,7 +52,7 @@ final class CudaTokenMatch implements TokenMatchKernel {
   }
 
   @SuppressWarnings("EnumOrdinal") // the numbers of the C ABI
-  private void describe(MemorySegment desc, long batch, long stride) {
+  static void describe(MemorySegment desc, TokenMatch.Spec spec, long batch, long stride) {
     desc.asSlice(0, quern_token_match_desc.sizeof()).fill((byte) 0);
     quern_token_match_desc.size(desc, (int) quern_token_match_desc.sizeof());
     quern_token_match_desc.metric_dtype(desc, spec.metric().ordinal());
@@ -97,7 +97,7 @@ final class CudaTokenMatch implements TokenMatchKernel {
   public void run(QueueStream stream, TokenMatch.Operands operands) {
     RuntimeStream queue = (RuntimeStream) stream;
     MemorySegment desc = queue.descriptor();
-    describe(desc, operands.slot().shape().dim(0), Operand.stride(operands.metric()));
+    describe(desc, spec, operands.slot().shape().dim(0), Operand.stride(operands.metric()));
     queue.launched(call(desc, queue, operands), "quern_token_match");
   }
 

@@ -31,7 +31,7 @@ final class CudaTokenMerge implements TokenMergeKernel {
     CudaTokenMerge kernel = new CudaTokenMerge(context.ordinal(), spec);
     try (Arena arena = Arena.ofConfined()) {
       MemorySegment desc = quern_token_merge_desc.allocate(arena);
-      kernel.describe(desc, 0, spec.dim(), spec.dim());
+      describe(desc, spec, 0, spec.dim(), spec.dim());
       context.call(
           "quern_token_merge_prepare",
           () -> QuernAbi.quern_token_merge_prepare(desc, context.ordinal()));
@@ -40,7 +40,8 @@ final class CudaTokenMerge implements TokenMergeKernel {
   }
 
   @SuppressWarnings("EnumOrdinal") // the numbers of the C ABI
-  private void describe(MemorySegment desc, long batch, long stride, long outStride) {
+  static void describe(
+      MemorySegment desc, TokenMerge.Spec spec, long batch, long stride, long outStride) {
     quern_token_merge_desc.size(desc, (int) quern_token_merge_desc.sizeof());
     quern_token_merge_desc.dtype(desc, spec.dtype().ordinal());
     quern_token_merge_desc.combine(desc, spec.combine().ordinal());
@@ -59,6 +60,7 @@ final class CudaTokenMerge implements TokenMergeKernel {
     MemorySegment desc = queue.descriptor();
     describe(
         desc,
+        spec,
         operands.slot().shape().dim(0),
         Operand.stride(operands.x()),
         Operand.stride(operands.out()));

@@ -31,6 +31,8 @@ package io.quern.internal.kernel;
  * @param tokenMerge kernels of {@code TokenMerge}
  * @param tokenUnmerge kernels of {@code TokenUnmerge}
  * @param tokenPrune kernels of {@code TokenPrune}
+ * @param mergeStep kernels of {@code MergeStep} and {@code DiffRateBlock}: on a CPU those of their
+ *     parts
  * @param partition kernels of {@code Partition}
  * @param sourceMap kernels of {@code SourceMap}
  * @param deleteGate kernels of {@code DeleteGate}
@@ -64,6 +66,7 @@ public record KernelSet(
     TokenMergeKernel.Factory tokenMerge,
     TokenUnmergeKernel.Factory tokenUnmerge,
     TokenPruneKernel.Factory tokenPrune,
+    MergeStepKernel.Factory mergeStep,
     PartitionKernel.Factory partition,
     SourceMapKernel.Factory sourceMap,
     DeleteGateKernel.Factory deleteGate) {}

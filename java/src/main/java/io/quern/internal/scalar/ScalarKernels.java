@@ -7,6 +7,7 @@ import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.HostSourceMap;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
+import io.quern.internal.kernel.SeparateMergeStep;
 
 /** The specification: plain loops, in canonical order. */
 public final class ScalarKernels {
@@ -43,6 +44,7 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTokenMerge(spec),
         (device, spec) -> new ScalarTokenUnmerge(spec),
         (device, spec) -> new ScalarTokenPrune(spec),
+        SeparateMergeStep::new,
         (device, spec) -> new HostPartition(spec),
         (device, spec) -> new HostSourceMap(spec),
         (device, spec) -> new ScalarDeleteGate(spec));

@@ -7,13 +7,16 @@ import jdk.incubator.vector.VectorOperators;
 
 /**
  * {@code out[i, j] = Σ_k left[i, k] · right[j, k]}: every element one chain of fma over k
- * ascending, from +0 (rule 3), however the work is cut. Both operands are packed into panels first:
- * {@link #ROWS} rows of the left or {@link #COLUMNS} rows of the right one, element k of all of
- * them side by side.
+ * ascending, from +0 (rule 3), however the work is cut. A tile of {@link #ROWS} × {@link #COLUMNS}
+ * sums stays in registers while k runs.
  *
- * <p>A tile of ROWS × COLUMNS sums stays in registers while k runs. Tiles go through blocks of
- * {@link #BLOCK_ROWS} left rows and {@link #BLOCK_PANELS} right panels, which stay in the
- * second-level cache.
+ * <p>Both operands are in panels. A panel of the right one has element k of COLUMNS rows side by
+ * side, to be loaded as vectors. A panel of the left one has ROWS rows in pieces of {@link #PIECE}
+ * elements, {@link #PITCH} apart: a constant, so that one register addresses all of them. It is as
+ * fast to within 4 % as rows put side by side, which take as long to pack as a narrow product.
+ *
+ * <p>Tiles go through blocks of {@link #BLOCK_ROWS} left rows and {@link #BLOCK_PANELS} right
+ * panels, which stay in the second-level cache.
  */
 final class Product {
   private static final int LANES = Species.LANES;
@@ -30,6 +33,15 @@ final class Product {
   /** Right panels of a block. */
   static final int BLOCK_PANELS = 4;
 
+  /** Elements of a row that are multiplied at a time: those of a right panel are 32 KiB. */
+  private static final int PIECE = 256;
+
+  /** Elements from one left row to the next; a power of two would put them in each other's way. */
+  private static final int PITCH = PIECE + 16;
+
+  /** What sums begin with. */
+  private static final float[] ZEROS = new float[COLUMNS];
+
   private Product() {}
 
   /** Panels that {@code rows} left rows fill. */
@@ -42,38 +54,41 @@ final class Product {
     return Math.ceilDiv(rows, COLUMNS);
   }
 
+  /** Elements of a left panel. */
+  static int leftPanel(int depth) {
+    return Math.multiplyExact(Math.ceilDiv(depth, PIECE), ROWS * PITCH);
+  }
+
   /**
-   * Puts a row of {@code depth} elements into its place in a panel.
+   * Puts a row of {@code depth} elements into its place in a left panel.
    *
-   * @param width {@link #ROWS} or {@link #COLUMNS}
-   * @param at the panel's first element plus the row's number in it
+   * @param panel the panel's first element
+   * @param number of the row in it
    */
-  static void pack(float[] row, int from, int depth, float[] panels, int at, int width) {
-    for (int k = 0; k < depth; k++) {
-      panels[at] = row[from + k];
-      at += width;
+  static void putLeft(float[] row, int from, int depth, float[] panels, int panel, int number) {
+    int at = panel + number * PITCH;
+    for (int k = 0; k < depth; k += PIECE) {
+      System.arraycopy(row, from + k, panels, at, Math.min(PIECE, depth - k));
+      at += ROWS * PITCH;
     }
   }
 
   /**
-   * Puts {@code width} rows of {@code depth} elements into their places in a panel, four at a time:
-   * stores side by side cost half of stores a panel's width apart.
+   * Puts the first {@code count} of {@link #COLUMNS} rows of {@code depth} elements into their
+   * places in a right panel, four at a time: stores side by side cost half of stores a panel's
+   * width apart. Other columns of the product are undefined.
    *
    * @param pitch elements from one row to the next
-   * @param at the panel's first element
+   * @param panel the panel's first element
    */
-  static void packRows(float[] rows, int pitch, int depth, float[] panels, int at, int width) {
-    int row = 0;
-    for (; row <= width - 4; row += 4) {
-      packFour(rows, row * pitch, pitch, depth, panels, at + row, width);
-    }
-    for (; row < width; row++) {
-      pack(rows, row * pitch, depth, panels, at + row, width);
+  static void packRight(float[] rows, int pitch, int count, int depth, float[] panels, int panel) {
+    for (int row = 0; row < count; row += 4) {
+      packFour(rows, row * pitch, pitch, depth, panels, panel + row);
     }
   }
 
   private static void packFour(
-      float[] rows, int from, int pitch, int depth, float[] panels, int at, int width) {
+      float[] rows, int from, int pitch, int depth, float[] panels, int at) {
     int second = from + pitch;
     int third = second + pitch;
     int fourth = third + pitch;
@@ -82,61 +97,18 @@ final class Product {
       panels[at + 1] = rows[second + k];
       panels[at + 2] = rows[third + k];
       panels[at + 3] = rows[fourth + k];
-      at += width;
-    }
-  }
-
-  /**
-   * Fills a row's place in a panel with one value: what is beyond the last row, or shall not be
-   * found.
-   */
-  static void fill(float value, int depth, float[] panels, int at, int width) {
-    for (int k = 0; k < depth; k++) {
-      panels[at] = value;
-      at += width;
-    }
-  }
-
-  /**
-   * The product of packed operands.
-   *
-   * @param out row-major, with room for whole panels
-   * @param stride elements from one row of {@code out} to the next, at least {@code rightPanels ·
-   *     COLUMNS}
-   */
-  static void multiply(
-      float[] left,
-      int leftPanels,
-      float[] right,
-      int rightPanels,
-      int depth,
-      float[] out,
-      int stride) {
-    int blockPanels = BLOCK_ROWS / ROWS;
-    for (int firstLeft = 0; firstLeft < leftPanels; firstLeft += blockPanels) {
-      int endLeft = Math.min(leftPanels, firstLeft + blockPanels);
-      for (int firstRight = 0; firstRight < rightPanels; firstRight += BLOCK_PANELS) {
-        int endRight = Math.min(rightPanels, firstRight + BLOCK_PANELS);
-        for (int l = firstLeft; l < endLeft; l++) {
-          for (int r = firstRight; r < endRight; r++) {
-            int at = l * ROWS * stride + r * COLUMNS;
-            tile(left, l * ROWS * depth, right, r * COLUMNS * depth, depth, out, at, stride);
-          }
-        }
-      }
+      at += COLUMNS;
     }
   }
 
   /**
    * One tile: a left panel that begins at {@code l} times a right panel that begins at {@code r}.
+   *
+   * @param stride elements from one row of {@code out} to the next
    */
   static void tile(
       float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
-    if (ROWS == 12) {
-      tile12(left, l, right, r, depth, out, at, stride);
-    } else {
-      tile6(left, l, right, r, depth, out, at, stride);
-    }
+    pieces(left, l, right, r, depth, out, at, stride, false);
   }
 
   /**
@@ -145,11 +117,39 @@ final class Product {
    */
   static void halfTile(
       float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
-    if (ROWS == 12) {
-      halfTile12(left, l, right, r, depth, out, at, stride);
-    } else {
-      tile6(left, l, right, r, depth, out, at, stride);
-    }
+    pieces(left, l, right, r, depth, out, at, stride, true);
+  }
+
+  private static void pieces(
+      float[] left,
+      int l,
+      float[] right,
+      int r,
+      int depth,
+      float[] out,
+      int at,
+      int stride,
+      boolean isHalf) {
+    float[] sums = ZEROS;
+    int sum = 0;
+    int sumStride = 0;
+    int k = 0;
+    do {
+      int n = Math.min(PIECE, depth - k);
+      if (ROWS != 12) {
+        tile6(left, l, right, r, n, sums, sum, sumStride, out, at, stride);
+      } else if (isHalf) {
+        halfTile12(left, l, right, r, n, sums, sum, sumStride, out, at, stride);
+      } else {
+        tile12(left, l, right, r, n, sums, sum, sumStride, out, at, stride);
+      }
+      l += ROWS * PITCH;
+      r += PIECE * COLUMNS;
+      k += PIECE;
+      sums = out; // where this piece's sums are, to go on from
+      sum = at;
+      sumStride = stride;
+    } while (k < depth);
   }
 
   /**
@@ -185,73 +185,94 @@ final class Product {
     index1.intoArray(index, at + LANES);
   }
 
-  /** 12 rows; all sums stay in registers. */
+  /** 12 rows of one piece; all sums stay in registers. */
   private static void tile12(
-      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
-    FloatVector s0 = FloatVector.zero(Species.FLOAT);
-    FloatVector t0 = s0;
-    FloatVector s1 = s0;
-    FloatVector t1 = s0;
-    FloatVector s2 = s0;
-    FloatVector t2 = s0;
-    FloatVector s3 = s0;
-    FloatVector t3 = s0;
-    FloatVector s4 = s0;
-    FloatVector t4 = s0;
-    FloatVector s5 = s0;
-    FloatVector t5 = s0;
-    FloatVector s6 = s0;
-    FloatVector t6 = s0;
-    FloatVector s7 = s0;
-    FloatVector t7 = s0;
-    FloatVector s8 = s0;
-    FloatVector t8 = s0;
-    FloatVector s9 = s0;
-    FloatVector t9 = s0;
-    FloatVector s10 = s0;
-    FloatVector t10 = s0;
-    FloatVector s11 = s0;
-    FloatVector t11 = s0;
+      float[] left,
+      int l,
+      float[] right,
+      int r,
+      int depth,
+      float[] sums,
+      int sum,
+      int sumStride,
+      float[] out,
+      int at,
+      int stride) {
+    FloatVector s0 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t0 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s1 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t1 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s2 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t2 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s3 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t3 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s4 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t4 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s5 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t5 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s6 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t6 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s7 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t7 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s8 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t8 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s9 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t9 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s10 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t10 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s11 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t11 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
     for (int k = 0; k < depth; k++) {
       FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
       FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
       FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
       s0 = a.fma(x, s0);
       t0 = a.fma(y, t0);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + PITCH]);
       s1 = a.fma(x, s1);
       t1 = a.fma(y, t1);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2 * PITCH]);
       s2 = a.fma(x, s2);
       t2 = a.fma(y, t2);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3 * PITCH]);
       s3 = a.fma(x, s3);
       t3 = a.fma(y, t3);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4 * PITCH]);
       s4 = a.fma(x, s4);
       t4 = a.fma(y, t4);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5 * PITCH]);
       s5 = a.fma(x, s5);
       t5 = a.fma(y, t5);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 6]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 6 * PITCH]);
       s6 = a.fma(x, s6);
       t6 = a.fma(y, t6);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 7]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 7 * PITCH]);
       s7 = a.fma(x, s7);
       t7 = a.fma(y, t7);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 8]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 8 * PITCH]);
       s8 = a.fma(x, s8);
       t8 = a.fma(y, t8);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 9]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 9 * PITCH]);
       s9 = a.fma(x, s9);
       t9 = a.fma(y, t9);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 10]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 10 * PITCH]);
       s10 = a.fma(x, s10);
       t10 = a.fma(y, t10);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 11]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 11 * PITCH]);
       s11 = a.fma(x, s11);
       t11 = a.fma(y, t11);
-      l += 12;
+      l++;
       r += COLUMNS;
     }
     s0.intoArray(out, at);
@@ -293,87 +314,134 @@ final class Product {
 
   /** 12 rows of one vector: as many sums as hide the latency of fma. */
   private static void halfTile12(
-      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
-    FloatVector s0 = FloatVector.zero(Species.FLOAT);
-    FloatVector s1 = s0;
-    FloatVector s2 = s0;
-    FloatVector s3 = s0;
-    FloatVector s4 = s0;
-    FloatVector s5 = s0;
-    FloatVector s6 = s0;
-    FloatVector s7 = s0;
-    FloatVector s8 = s0;
-    FloatVector s9 = s0;
-    FloatVector s10 = s0;
-    FloatVector s11 = s0;
+      float[] left,
+      int l,
+      float[] right,
+      int r,
+      int depth,
+      float[] sums,
+      int sum,
+      int sumStride,
+      float[] out,
+      int at,
+      int stride) {
+    FloatVector s0 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s1 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s2 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s3 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s4 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s5 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s6 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s7 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s8 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s9 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s10 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    sum += sumStride;
+    FloatVector s11 = FloatVector.fromArray(Species.FLOAT, sums, sum);
     for (int k = 0; k < depth; k++) {
       FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
       s0 = FloatVector.broadcast(Species.FLOAT, left[l]).fma(x, s0);
-      s1 = FloatVector.broadcast(Species.FLOAT, left[l + 1]).fma(x, s1);
-      s2 = FloatVector.broadcast(Species.FLOAT, left[l + 2]).fma(x, s2);
-      s3 = FloatVector.broadcast(Species.FLOAT, left[l + 3]).fma(x, s3);
-      s4 = FloatVector.broadcast(Species.FLOAT, left[l + 4]).fma(x, s4);
-      s5 = FloatVector.broadcast(Species.FLOAT, left[l + 5]).fma(x, s5);
-      s6 = FloatVector.broadcast(Species.FLOAT, left[l + 6]).fma(x, s6);
-      s7 = FloatVector.broadcast(Species.FLOAT, left[l + 7]).fma(x, s7);
-      s8 = FloatVector.broadcast(Species.FLOAT, left[l + 8]).fma(x, s8);
-      s9 = FloatVector.broadcast(Species.FLOAT, left[l + 9]).fma(x, s9);
-      s10 = FloatVector.broadcast(Species.FLOAT, left[l + 10]).fma(x, s10);
-      s11 = FloatVector.broadcast(Species.FLOAT, left[l + 11]).fma(x, s11);
-      l += 12;
+      s1 = FloatVector.broadcast(Species.FLOAT, left[l + PITCH]).fma(x, s1);
+      s2 = FloatVector.broadcast(Species.FLOAT, left[l + 2 * PITCH]).fma(x, s2);
+      s3 = FloatVector.broadcast(Species.FLOAT, left[l + 3 * PITCH]).fma(x, s3);
+      s4 = FloatVector.broadcast(Species.FLOAT, left[l + 4 * PITCH]).fma(x, s4);
+      s5 = FloatVector.broadcast(Species.FLOAT, left[l + 5 * PITCH]).fma(x, s5);
+      s6 = FloatVector.broadcast(Species.FLOAT, left[l + 6 * PITCH]).fma(x, s6);
+      s7 = FloatVector.broadcast(Species.FLOAT, left[l + 7 * PITCH]).fma(x, s7);
+      s8 = FloatVector.broadcast(Species.FLOAT, left[l + 8 * PITCH]).fma(x, s8);
+      s9 = FloatVector.broadcast(Species.FLOAT, left[l + 9 * PITCH]).fma(x, s9);
+      s10 = FloatVector.broadcast(Species.FLOAT, left[l + 10 * PITCH]).fma(x, s10);
+      s11 = FloatVector.broadcast(Species.FLOAT, left[l + 11 * PITCH]).fma(x, s11);
+      l++;
       r += COLUMNS;
     }
     s0.intoArray(out, at);
-    s1.intoArray(out, at + stride);
-    s2.intoArray(out, at + 2 * stride);
-    s3.intoArray(out, at + 3 * stride);
-    s4.intoArray(out, at + 4 * stride);
-    s5.intoArray(out, at + 5 * stride);
-    s6.intoArray(out, at + 6 * stride);
-    s7.intoArray(out, at + 7 * stride);
-    s8.intoArray(out, at + 8 * stride);
-    s9.intoArray(out, at + 9 * stride);
-    s10.intoArray(out, at + 10 * stride);
-    s11.intoArray(out, at + 11 * stride);
+    at += stride;
+    s1.intoArray(out, at);
+    at += stride;
+    s2.intoArray(out, at);
+    at += stride;
+    s3.intoArray(out, at);
+    at += stride;
+    s4.intoArray(out, at);
+    at += stride;
+    s5.intoArray(out, at);
+    at += stride;
+    s6.intoArray(out, at);
+    at += stride;
+    s7.intoArray(out, at);
+    at += stride;
+    s8.intoArray(out, at);
+    at += stride;
+    s9.intoArray(out, at);
+    at += stride;
+    s10.intoArray(out, at);
+    at += stride;
+    s11.intoArray(out, at);
   }
 
   /** 6 rows; all sums stay in registers. */
   private static void tile6(
-      float[] left, int l, float[] right, int r, int depth, float[] out, int at, int stride) {
-    FloatVector s0 = FloatVector.zero(Species.FLOAT);
-    FloatVector t0 = s0;
-    FloatVector s1 = s0;
-    FloatVector t1 = s0;
-    FloatVector s2 = s0;
-    FloatVector t2 = s0;
-    FloatVector s3 = s0;
-    FloatVector t3 = s0;
-    FloatVector s4 = s0;
-    FloatVector t4 = s0;
-    FloatVector s5 = s0;
-    FloatVector t5 = s0;
+      float[] left,
+      int l,
+      float[] right,
+      int r,
+      int depth,
+      float[] sums,
+      int sum,
+      int sumStride,
+      float[] out,
+      int at,
+      int stride) {
+    FloatVector s0 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t0 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s1 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t1 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s2 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t2 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s3 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t3 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s4 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t4 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
+    sum += sumStride;
+    FloatVector s5 = FloatVector.fromArray(Species.FLOAT, sums, sum);
+    FloatVector t5 = FloatVector.fromArray(Species.FLOAT, sums, sum + LANES);
     for (int k = 0; k < depth; k++) {
       FloatVector x = FloatVector.fromArray(Species.FLOAT, right, r);
       FloatVector y = FloatVector.fromArray(Species.FLOAT, right, r + LANES);
       FloatVector a = FloatVector.broadcast(Species.FLOAT, left[l]);
       s0 = a.fma(x, s0);
       t0 = a.fma(y, t0);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 1]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + PITCH]);
       s1 = a.fma(x, s1);
       t1 = a.fma(y, t1);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 2]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 2 * PITCH]);
       s2 = a.fma(x, s2);
       t2 = a.fma(y, t2);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 3]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 3 * PITCH]);
       s3 = a.fma(x, s3);
       t3 = a.fma(y, t3);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 4]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 4 * PITCH]);
       s4 = a.fma(x, s4);
       t4 = a.fma(y, t4);
-      a = FloatVector.broadcast(Species.FLOAT, left[l + 5]);
+      a = FloatVector.broadcast(Species.FLOAT, left[l + 5 * PITCH]);
       s5 = a.fma(x, s5);
       t5 = a.fma(y, t5);
-      l += 6;
+      l++;
       r += COLUMNS;
     }
     s0.intoArray(out, at);

@@ -7,6 +7,7 @@ import io.quern.internal.cpu.HostPonetSegments;
 import io.quern.internal.cpu.HostSourceMap;
 import io.quern.internal.kernel.KernelSet;
 import io.quern.internal.kernel.Operator;
+import io.quern.internal.kernel.SeparateMergeStep;
 
 /** The Vector API twins. */
 public final class SimdKernels {
@@ -43,6 +44,7 @@ public final class SimdKernels {
         (device, spec) -> new SimdTokenMerge(spec),
         (device, spec) -> new SimdTokenUnmerge(spec),
         (device, spec) -> new SimdTokenPrune(spec),
+        SeparateMergeStep::new,
         (device, spec) -> new HostPartition(spec),
         (device, spec) -> new HostSourceMap(spec),
         (device, spec) -> new SimdDeleteGate(spec));

@@ -254,9 +254,12 @@ final class SimdPonetMixer implements PonetMixerKernel {
         weights = new float[size];
       }
       for (int i = 0; i < rows.length; i++) {
-        if (rows[i].length < PACKED_ROWS * dim) {
-          rows[i] = new float[PACKED_ROWS * dim];
-          staged[i] = new float[Math.max(Product.ROWS, Product.COLUMNS) * dim];
+        int left = Product.leftPanels(PACKED_ROWS) * Product.leftPanel(dim);
+        if (rows[i].length < left) {
+          rows[i] = new float[left];
+        }
+        if (staged[i].length < Product.COLUMNS * dim) {
+          staged[i] = new float[Product.COLUMNS * dim];
         }
       }
     }
@@ -284,7 +287,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
       }
     }
 
-    /** Packs a panel of one of the layers; what is beyond its last column are zeros. */
+    /** Packs a panel of one of the layers. */
     private void pack(int worker, int panel) {
       int dim = spec.columns();
       int panels = Product.rightPanels(dim);
@@ -294,9 +297,8 @@ final class SimdPonetMixer implements PonetMixerKernel {
       long layer = (long) (PonetMixer.PROJECTIONS - MADE + panel / panels) * dim + first;
       MemorySegment.copy(
           weight, JAVA_FLOAT, layer * dim * Float.BYTES, rows, 0, Math.multiplyExact(count, dim));
-      Arrays.fill(rows, count * dim, Product.COLUMNS * dim, 0);
       int at = panel * Product.COLUMNS * dim;
-      Product.packRows(rows, dim, dim, packed.weights, at, Product.COLUMNS);
+      Product.packRight(rows, dim, count, dim, packed.weights, at);
     }
 
     /** Rows of o, local and segment of up to PACKED_ROWS tokens. */
@@ -306,18 +308,10 @@ final class SimdPonetMixer implements PonetMixerKernel {
       Tile tile = packed.tile[worker];
       int lefts = Product.leftPanels(n);
       float[] staged = packed.staged[worker];
-      for (int left = 0; left < lefts; left++) {
-        for (int i = 0; i < Product.ROWS; i++) {
-          int of = left * Product.ROWS + i;
-          if (of < n) {
-            tile.load(keyType, q, (token + of) * strideQ, 0, dim);
-            tile.widen(keyType, dim);
-            System.arraycopy(tile.floats, 0, staged, i * dim, dim);
-          } else {
-            Arrays.fill(staged, i * dim, (i + 1) * dim, 0);
-          }
-        }
-        Product.packRows(staged, dim, dim, rows, left * Product.ROWS * dim, Product.ROWS);
+      for (int i = 0; i < n; i++) {
+        tile.read(keyType, q, (token + i) * strideQ, staged, 0, dim);
+        int panel = i / Product.ROWS * Product.leftPanel(dim);
+        Product.putLeft(staged, 0, dim, rows, panel, i % Product.ROWS);
       }
       int panels = Product.rightPanels(dim);
       int block = Product.BLOCK_ROWS / Product.ROWS;
@@ -340,7 +334,7 @@ final class SimdPonetMixer implements PonetMixerKernel {
       for (int l = left; l < endLeft; l++) {
         for (int r = right; r < endRight; r++) {
           int at = (l - left) * Product.ROWS * WIDTH + (r - right) * Product.COLUMNS;
-          int row = l * Product.ROWS * dim;
+          int row = l * Product.leftPanel(dim);
           int column = r * Product.COLUMNS * dim;
           Product.tile(rows, row, packed.weights, column, dim, out, at, WIDTH);
         }

@@ -19,17 +19,14 @@ import java.util.Arrays;
  * columns of the product, so that each has a lane and the best of its rows needs no other.
  */
 final class SimdTokenMatch implements TokenMatchKernel {
-  /** Packed elements of all batch rows that are matched at a time: 256 MiB. */
-  private static final long PACKED = 64L << 20;
+  /**
+   * Packed elements that a worker matches at a time, 1 MiB: what one pass leaves in a second-level
+   * cache the next one finds there. A batch row that is larger goes alone.
+   */
+  private static final long CACHED = 256 << 10;
 
   /** Sources that a worker compares at a time. */
   private static final int BLOCK = Product.BLOCK_PANELS * Product.COLUMNS;
-
-  /**
-   * Elements of a row that are packed at a time: those of a panel fit into a {@link Tile}, and with
-   * their places into a first-level cache.
-   */
-  private static final int PIECE = 128;
 
   private final TokenMatch.Spec spec;
 
@@ -49,12 +46,13 @@ final class SimdTokenMatch implements TokenMatchKernel {
     int sources = (int) spec.scheme().sources(spec.tokens());
     int panels = Product.leftPanels((int) spec.scheme().destinations(spec.tokens()));
     int dim = (int) spec.dim();
+    Scratch scratch = host.kept(Scratch.class, Scratch::new);
     long packed = Math.max(spec.tokens(), (long) panels * Product.ROWS * dim);
-    long group = Math.max(1, PACKED / Math.max(1, packed));
+    long group = scratch.workers.length * Math.max(1, CACHED / Math.max(1, packed));
     for (long first = 0; first < batch; first += group) {
       int batches = (int) Math.min(group, batch - first);
       Task task = host.task(Task.class, workers -> new Task());
-      task.scratch = host.kept(Scratch.class, Scratch::new);
+      task.scratch = scratch;
       task.take(
           spec,
           operands,
@@ -70,7 +68,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
       task.panels = panels;
       task.blocks = Math.ceilDiv(sources, BLOCK);
       if (!spec.isIdentity()) {
-        task.scratch.reserve(Math.multiplyExact(batches * panels, Product.ROWS), dim);
+        task.scratch.reserve(Math.multiplyExact(batches, panels), dim);
         host.run(task.list, batches, spec.tokens() * Integer.BYTES);
         host.run(task.pack, (long) batches * panels, (long) Product.ROWS * dim * Float.BYTES);
         // A row of a product is about so much work.
@@ -96,12 +94,13 @@ final class SimdTokenMatch implements TokenMatchKernel {
       Arrays.setAll(this.workers, i -> new Worker());
     }
 
-    private void reserve(int rows, int dim) {
-      if (factors.length < rows) {
-        factors = new float[rows];
+    private void reserve(int panels, int dim) {
+      if (factors.length < panels * Product.ROWS) {
+        factors = new float[Math.multiplyExact(panels, Product.ROWS)];
       }
-      if (destinations.length < (long) rows * dim) {
-        destinations = new float[Math.multiplyExact(rows, dim)];
+      int packed = Math.multiplyExact(panels, Product.leftPanel(dim));
+      if (destinations.length < packed) {
+        destinations = new float[packed];
       }
       for (Worker worker : workers) {
         worker.reserve(dim);
@@ -112,6 +111,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
   private static final class Worker {
     private final RowReduction reduction = new RowReduction();
     private final Tile rows = new Tile();
+    private float[] staged = {}; // rows of a right panel, one after the other
     private final float[] tile = new float[Product.ROWS * Product.COLUMNS];
     private final float[] factors = new float[BLOCK];
     private final float[] best = new float[BLOCK];
@@ -121,6 +121,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
     private void reserve(int dim) {
       if (sources.length < (long) BLOCK * dim) {
         sources = new float[Math.multiplyExact(BLOCK, dim)];
+        staged = new float[Product.COLUMNS * dim];
       }
     }
   }
@@ -183,19 +184,45 @@ final class SimdTokenMatch implements TokenMatchKernel {
       }
     }
 
+    /** Packs a panel of destinations. */
     private void pack(Worker worker, int batch, int panel) {
-      if (isValid(batch)) {
-        int row = (batch * panels + panel) * Product.ROWS;
-        pack(
-            worker,
-            batch,
-            false,
-            panel * Product.ROWS,
-            Product.ROWS,
-            scratch.destinations,
-            row * dim,
-            scratch.factors,
-            row);
+      if (!isValid(batch)) {
+        return;
+      }
+      int first = panel * Product.ROWS;
+      int count = Math.min(Product.ROWS, destinations() - first);
+      int factor = batch * panels * Product.ROWS + first;
+      int base = (batch * panels + panel) * Product.leftPanel(dim);
+      read(worker, batch, false, first, count, scratch.factors, factor);
+      for (int r = 0; r < count; r++) {
+        Product.putLeft(worker.staged, r * dim, dim, scratch.destinations, base, r);
+      }
+      for (int r = 0; r < Product.ROWS; r++) {
+        if (r >= count || first + r < firstDestination()) {
+          scratch.factors[factor + r] = Float.NaN; // never the best
+        }
+      }
+    }
+
+    /**
+     * Reads the metric of {@code count} sources or destinations into the worker's staged rows, and
+     * their 1 / norm into {@code factors}. Norms are taken when all rows are there: a row that was
+     * just written is read as slowly as from afar.
+     */
+    private void read(
+        Worker worker,
+        int batch,
+        boolean areSources,
+        int first,
+        int count,
+        float[] factors,
+        int at) {
+      for (int r = 0; r < count; r++) {
+        long row = row(batch, areSources, first + r);
+        worker.rows.read(dtype, metric, row, worker.staged, r * dim, dim);
+      }
+      for (int r = 0; r < count; r++) {
+        factors[at + r] = inverseNorm(worker.reduction.squaredNorm(worker.staged, r * dim, dim));
       }
     }
 
@@ -208,16 +235,9 @@ final class SimdTokenMatch implements TokenMatchKernel {
       int columns = Product.rightPanels(count);
       for (int column = 0; column < columns; column++) {
         int at = column * Product.COLUMNS;
-        pack(
-            worker,
-            batch,
-            true,
-            first + at,
-            Product.COLUMNS,
-            worker.sources,
-            at * dim,
-            worker.factors,
-            at);
+        int n = Math.min(Product.COLUMNS, count - at);
+        read(worker, batch, true, first + at, n, worker.factors, at);
+        Product.packRight(worker.staged, dim, n, dim, worker.sources, at * dim);
       }
       Arrays.fill(worker.best, Float.NEGATIVE_INFINITY);
       int blockPanels = Product.BLOCK_ROWS / Product.ROWS;
@@ -228,10 +248,11 @@ final class SimdTokenMatch implements TokenMatchKernel {
           boolean isHalf = count - at <= Species.LANES;
           for (int panel = from; panel < to; panel++) {
             int row = (batch * panels + panel) * Product.ROWS;
+            int base = (batch * panels + panel) * Product.leftPanel(dim);
             if (isHalf) {
               Product.halfTile(
                   scratch.destinations,
-                  row * dim,
+                  base,
                   worker.sources,
                   at * dim,
                   dim,
@@ -241,7 +262,7 @@ final class SimdTokenMatch implements TokenMatchKernel {
             } else {
               Product.tile(
                   scratch.destinations,
-                  row * dim,
+                  base,
                   worker.sources,
                   at * dim,
                   dim,
@@ -262,47 +283,6 @@ final class SimdTokenMatch implements TokenMatchKernel {
       }
       for (int i = 0; i < count; i++) {
         setBest(batch, first + i, worker.best[i] * worker.factors[i], worker.index[i]);
-      }
-    }
-
-    /**
-     * Packs sources or destinations from the {@code first} on into a panel of {@code width} rows at
-     * {@code base}, and their 1 / norm into {@code factors} from {@code at} on. What must not be
-     * found gets NaN there.
-     */
-    private void pack(
-        Worker worker,
-        int batch,
-        boolean areSources,
-        int first,
-        int width,
-        float[] panels,
-        int base,
-        float[] factors,
-        int at) {
-      int least = areSources ? 0 : firstDestination();
-      int end = areSources ? sources() : destinations();
-      for (int r = 0; r < width; r++) {
-        int i = first + r;
-        factors[at + r] =
-            i < least || i >= end
-                ? Float.NaN
-                : inverseNorm(
-                    worker.reduction.squaredNorm(dtype, metric, row(batch, areSources, i), dim));
-      }
-      for (int k = 0; k < dim; k += PIECE) {
-        int n = Math.min(PIECE, dim - k);
-        for (int r = 0; r < width; r++) {
-          int i = first + r;
-          if (i < least || i >= end) {
-            worker.rows.loadZero(dtype, r * PIECE, n);
-          } else {
-            long row = row(batch, areSources, i) + (long) k * dtype.byteSize();
-            worker.rows.load(dtype, metric, row, r * PIECE, n);
-          }
-        }
-        worker.rows.widen(dtype, width * PIECE);
-        Product.packRows(worker.rows.floats, PIECE, n, panels, base + k * width, width);
       }
     }
 

@@ -63,6 +63,20 @@ final class Tile {
     }
   }
 
+  /** Copies {@code count} elements of memory, however many, into an array, widened to F32. */
+  void read(DType dtype, MemorySegment source, long offset, float[] to, int at, int count) {
+    if (dtype == DType.F32) {
+      NativeRows.copy(source, JAVA_FLOAT, offset, to, at, count);
+      return;
+    }
+    for (int from = 0; from < count; from += CAPACITY) {
+      int n = Math.min(CAPACITY, count - from);
+      load(dtype, source, offset + (long) from * dtype.byteSize(), 0, n);
+      widen(dtype, n);
+      System.arraycopy(floats, 0, to, at + from, n);
+    }
+  }
+
   /** Puts a row of zeros at element {@code at}. */
   void loadZero(DType dtype, int at, int dim) {
     if (dtype == DType.F32) {

@@ -7,11 +7,21 @@ import java.util.Random;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 
-/** The packed product against one chain of fma an element, and its best rows against a search. */
+/**
+ * The product of panels against one chain of fma an element, and its best rows against a search.
+ */
 @Tag("parity")
 class ProductTest {
   private static final int[][] SHAPES = {
-    {1, 1, 1}, {5, 7, 3}, {12, 32, 16}, {13, 33, 64}, {99, 98, 64}, {200, 300, 5}, {97, 1, 0}
+    {1, 1, 1},
+    {5, 7, 3},
+    {12, 32, 16},
+    {13, 33, 64},
+    {99, 98, 64},
+    {200, 300, 5},
+    {97, 1, 0},
+    {30, 40, 256},
+    {14, 35, 700}
   };
 
   @Test
@@ -23,12 +33,18 @@ class ProductTest {
       Random random = new Random(rows);
       float[] a = values(random, rows * depth);
       float[] b = values(random, columns * depth);
-      float[] left = packed(a, rows, depth, Product.ROWS, 0);
-      float[] right = packed(b, columns, depth, Product.COLUMNS, Float.NaN);
+      float[] left = left(a, rows, depth);
+      float[] right = right(b, columns, depth);
       int stride = Product.rightPanels(columns) * Product.COLUMNS;
       float[] out = new float[Product.leftPanels(rows) * Product.ROWS * stride];
-      Product.multiply(
-          left, Product.leftPanels(rows), right, Product.rightPanels(columns), depth, out, stride);
+      Arrays.fill(out, Float.NaN);
+      for (int l = 0; l < Product.leftPanels(rows); l++) {
+        for (int r = 0; r < Product.rightPanels(columns); r++) {
+          int at = l * Product.ROWS * stride + r * Product.COLUMNS;
+          int column = r * Product.COLUMNS * depth;
+          Product.tile(left, l * Product.leftPanel(depth), right, column, depth, out, at, stride);
+        }
+      }
       for (int i = 0; i < rows; i++) {
         for (int j = 0; j < columns; j++) {
           assertEquals(
@@ -42,9 +58,9 @@ class ProductTest {
 
   @Test
   void halfATileIsTheHalfOfATile() {
-    int depth = 70;
+    int depth = 300;
     Random random = new Random(2);
-    float[] left = values(random, Product.ROWS * depth);
+    float[] left = values(random, Product.leftPanel(depth));
     float[] right = values(random, Product.COLUMNS * depth);
     float[] tile = new float[Product.ROWS * Product.COLUMNS];
     float[] half = new float[tile.length];
@@ -101,34 +117,28 @@ class ProductTest {
     return values;
   }
 
-  @Test
-  void rowsArePackedTogetherAsOneByOne() {
-    int depth = 9;
-    int pitch = 11;
-    float[] rows = values(new Random(3), Product.COLUMNS * pitch);
-    for (int width : new int[] {Product.ROWS, Product.COLUMNS}) {
-      float[] expected = new float[width * depth];
-      for (int row = 0; row < width; row++) {
-        Product.pack(rows, row * pitch, depth, expected, row, width);
-      }
-      float[] packed = new float[width * depth];
-      Product.packRows(rows, pitch, depth, packed, 0, width);
-      assertEquals(Arrays.toString(expected), Arrays.toString(packed));
+  private static float[] left(float[] rows, int count, int depth) {
+    float[] panels = new float[Product.leftPanels(count) * Product.leftPanel(depth)];
+    for (int i = 0; i < count; i++) {
+      int panel = i / Product.ROWS * Product.leftPanel(depth);
+      Product.putLeft(rows, i * depth, depth, panels, panel, i % Product.ROWS);
     }
+    return panels;
   }
 
-  private static float[] packed(float[] rows, int count, int depth, int width, float padding) {
-    int panels = Math.ceilDiv(count, width);
-    float[] packed = new float[panels * width * depth];
-    for (int i = 0; i < panels * width; i++) {
-      int at = i / width * width * depth + i % width;
-      if (i < count) {
-        Product.pack(rows, i * depth, depth, packed, at, width);
-      } else {
-        Product.fill(padding, depth, packed, at, width);
+  private static float[] right(float[] rows, int count, int depth) {
+    int width = Product.COLUMNS;
+    float[] panels = new float[Product.rightPanels(count) * width * depth];
+    int pitch = depth + 3;
+    for (int first = 0; first < count; first += width) {
+      int n = Math.min(width, count - first);
+      float[] staged = new float[width * pitch];
+      for (int i = 0; i < n; i++) {
+        System.arraycopy(rows, (first + i) * depth, staged, i * pitch, depth);
       }
+      Product.packRight(staged, pitch, n, depth, panels, first * depth);
     }
-    return packed;
+    return panels;
   }
 
   private static float chain(float[] a, int i, float[] b, int j, int depth) {
