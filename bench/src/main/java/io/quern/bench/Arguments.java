@@ -109,12 +109,13 @@ public final class Arguments {
     return value(option).map(text -> List.of(text.split(","))).orElse(List.of());
   }
 
-  /** All of them as words again, but for one option. */
-  public List<String> without(Option left) {
+  /** All of them as words again, but for some options. */
+  public List<String> without(Option... left) {
+    Set<String> names = Arrays.stream(left).map(Option::name).collect(Collectors.toSet());
     List<String> words = new ArrayList<>();
     options.forEach(
         (name, value) -> {
-          if (!name.equals(left.name())) {
+          if (!names.contains(name)) {
             words.add(value.isEmpty() ? name : name + "=" + value);
           }
         });

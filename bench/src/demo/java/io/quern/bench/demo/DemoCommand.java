@@ -13,6 +13,7 @@ import io.quern.bench.measure.BagWorkload;
 import io.quern.bench.measure.Comparison;
 import io.quern.bench.measure.Contender;
 import io.quern.bench.measure.GatherWorkload;
+import io.quern.bench.measure.MemoryProbe;
 import io.quern.bench.measure.OpenDevices;
 import io.quern.bench.measure.ResultTable;
 import io.quern.bench.measure.Rooflines;
@@ -75,6 +76,7 @@ public final class DemoCommand implements Command {
     Rooflines last;
     try (Arena arena = Arena.ofShared();
         OpenDevices devices = new OpenDevices(arguments.backends(), 1);
+        MemoryProbe memory = new MemoryProbe(1, false, devices.gpu());
         Progress progress = terminal.progress("demo", 7)) {
       progress.step("loading the model");
       MiniLm model = MiniLm.load();
@@ -83,7 +85,7 @@ public final class DemoCommand implements Command {
       List<long[]> lines = MiniLm.tokenize(text());
       int[] ids = lines.stream().flatMapToLong(Arrays::stream).mapToInt(Math::toIntExact).toArray();
       progress.step("rooflines");
-      run = new Run(devices.all(), Rooflines.measure(1, false, devices.gpu()), progress);
+      run = new Run(devices.all(), memory.measure(), progress);
       run.found(
           "table: %s [%d, %d], f32, out of the model's ONNX file"
               .formatted(model.node().table(), model.vocabulary(), model.dimension()));
@@ -101,7 +103,7 @@ public final class DemoCommand implements Command {
               arena, DType.F16, f16(arena, table), rows, dim, List.of(ids), offsets, null),
           List.of());
       progress.step("rooflines");
-      last = Rooflines.measure(1, false, devices.gpu());
+      last = memory.measure();
     }
     return run.report(out, last);
   }

@@ -2,6 +2,7 @@ package io.quern.bench.demo;
 
 import ai.onnxruntime.OrtException;
 import io.quern.Device;
+import io.quern.bench.report.LineChart;
 import java.io.IOException;
 import java.io.PrintStream;
 import java.util.ArrayList;

@@ -6,6 +6,7 @@ import io.quern.DType;
 import io.quern.Device;
 import io.quern.Shape;
 import io.quern.Stream;
+import io.quern.bench.report.LineChart;
 import io.quern.io.CompressionSchedule;
 import io.quern.op.DiffRateBlock;
 import java.io.PrintStream;

@@ -34,6 +34,10 @@ public final class BenchCommand implements Command {
       new Option("--append", "", "add the lines to FILE, as another run, instead of replacing it");
   private static final Option FORKS =
       new Option("--forks", "N", "measure in N JVMs, one after another; needs --json");
+  private static final Option AGAINST =
+      new Option("--against", "JAR", "measure the build JAR in turns with this one, and compare");
+  private static final Option MINUTES =
+      new Option("--minutes", "N", "with --against: no more pairs of JVMs after N; default 15");
   private static final Option PRESET =
       new Option("--preset", "NAME", "quick (within 3 minutes), full, or grid; default full");
   private static final Option SECONDS =
@@ -59,6 +63,8 @@ public final class BenchCommand implements Command {
 
   private static final int MOST_FORKS = 100;
   private static final int MOST_SECONDS = 600;
+  private static final int DEFAULT_MINUTES = 15;
+  private static final int MOST_MINUTES = 24 * 60;
 
   /** Stands among the operators for the cost of calling native code at all. */
   private static final String DOWNCALL = "downcall";
@@ -93,6 +99,8 @@ public final class BenchCommand implements Command {
         THREADS,
         HUGE_PAGES,
         FORKS,
+        AGAINST,
+        MINUTES,
         JSON,
         APPEND);
   }
@@ -110,9 +118,16 @@ public final class BenchCommand implements Command {
     JIT compiler may vectorize them (java -XX:-UseSuperWord shows them scalar). Peers (libtorch,
     ONNX Runtime) take part in a jar built with -Ppeers. "B/op" is heap memory that the
     calling thread allocated for a call. Rooflines are measured first and last; if they disagree,
-    the run is marked unstable. An interrupted run leaves whole lines. On a GPU the time is that between two events around the queued
-    launches. "downcall" is the cost of calling a native function that does nothing, where the
-    libraries are there, driver or not. Published figures also need JMH:
+    the run is marked unstable. An interrupted run leaves whole lines. On a GPU the time is that
+    between two events around the queued launches. "downcall" is the cost of calling a native
+    function that does nothing, where the libraries are there, driver or not.
+
+    --against measures JAR, an older build, and this one in turns, four JVMs of each, and says what
+    became slower (see compare --help). Cases that are not decided are measured again, until there
+    are 6, 9, 13 or 19 of each. The lines of JAR go beside FILE: after-against.jsonl beside
+    after.jsonl.
+
+    Published figures also need JMH:
     java -cp quern-bench.jar org.openjdk.jmh.Main -prof gc
     """;
   }
@@ -123,15 +138,24 @@ public final class BenchCommand implements Command {
         "bench --preset quick",
         "bench --op embedding_bag --backend simd --huge-pages",
         "bench --case table1GiB-row512 --json results.jsonl",
-        "bench --preset quick --forks 5 --json before.jsonl");
+        "bench --preset quick --forks 5 --json before.jsonl",
+        "bench --preset quick --against before.jar --json after.jsonl");
   }
 
   @Override
   public Outcome run(Arguments arguments, Terminal terminal) throws Exception {
     Optional<Path> file = arguments.value(JSON).map(Path::of);
-    if (file.isEmpty() && (arguments.has(FORKS) || arguments.has(APPEND))) {
-      throw new BadArgumentsException("--forks and --append need --json FILE");
+    boolean against = arguments.has(AGAINST);
+    if (file.isEmpty() && (arguments.has(FORKS) || arguments.has(APPEND) || against)) {
+      throw new BadArgumentsException("--forks, --append and --against need --json FILE");
     }
+    if (against && (arguments.has(FORKS) || arguments.has(APPEND))) {
+      throw new BadArgumentsException("--against has forks of its own, in files that it begins");
+    }
+    if (arguments.has(MINUTES) && !against) {
+      throw new BadArgumentsException("--minutes is for --against");
+    }
+    int minutes = arguments.integer(MINUTES, DEFAULT_MINUTES, 1, MOST_MINUTES);
     boolean hugePages = arguments.has(HUGE_PAGES);
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
     Preset preset = preset(arguments);
@@ -147,6 +171,10 @@ public final class BenchCommand implements Command {
     if (forks > 1) {
       return new Forks(terminal).run(forks, arguments.without(FORKS), file.get());
     }
+    if (against) {
+      return new Turns(terminal, Path.of(arguments.value(AGAINST).get()), file.get())
+          .run(arguments.without(AGAINST, MINUTES, JSON, CASE), arguments.list(CASE), minutes);
+    }
     Backends.probe().lines().forEach(terminal.out()::println);
     ResultTable table = new ResultTable();
     List<String> disagreements = new ArrayList<>();
@@ -155,10 +183,11 @@ public final class BenchCommand implements Command {
     boolean unstable;
     List<String> downcalls = List.of();
     try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
+        MemoryProbe memory = new MemoryProbe(threads, hugePages, devices.gpu());
         RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, rule, hugePages);
         Progress progress = terminal.progress("bench", cases.size() + (withDowncall ? 3 : 2))) {
       progress.step("rooflines");
-      first = Rooflines.measure(threads, hugePages, devices.gpu());
+      first = memory.measure();
       log.first(first);
       Setup setup = new Setup(devices.all(), rule, first, hugePages);
       for (TimedCase one : cases) {
@@ -170,7 +199,7 @@ public final class BenchCommand implements Command {
         downcalls = downcalls(log);
       }
       progress.step("rooflines");
-      last = Rooflines.measure(threads, hugePages, devices.gpu());
+      last = memory.measure();
       unstable = first.cpuDrift(last) > CPU_DRIFT || first.gpuDrift(last) > GPU_DRIFT;
       log.last(last, unstable);
     }

@@ -15,6 +15,12 @@ import java.util.List;
  * the layout of memory make different from one JVM to the next is then seen.
  */
 final class Forks {
+  /** The class path of this build. */
+  static final String OWN = System.getProperty("java.class.path");
+
+  /** Instead of an exit code: this JVM is ending as well, and nothing must follow. */
+  static final int ENDING = -1;
+
   private final Terminal terminal;
 
   Forks(Terminal terminal) {
@@ -29,33 +35,48 @@ final class Forks {
    * @return the worst outcome
    */
   Outcome run(int forks, List<String> words, Path file) throws IOException, InterruptedException {
-    List<String> command = new ArrayList<>();
-    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
-    command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
-    command.add("-cp");
-    command.add(System.getProperty("java.class.path"));
-    command.add(Main.class.getName());
-    command.add("bench");
-    command.addAll(words);
+    List<String> appending = new ArrayList<>(words);
     if (!words.contains("--append")) {
       Files.deleteIfExists(file);
-      command.add("--append");
+      appending.add("--append");
     }
     Outcome worst = Outcome.OK;
     for (int fork = 1; fork <= forks; fork++) {
       terminal.err().println("fork %d of %d".formatted(fork, forks));
-      Process process = new ProcessBuilder(command).inheritIO().start();
-      Thread end = new Thread(() -> end(process), "end of the fork");
-      Runtime.getRuntime().addShutdownHook(end);
-      int code = process.waitFor();
-      try {
-        Runtime.getRuntime().removeShutdownHook(end);
-      } catch (IllegalStateException e) {
-        return Outcome.FAILED; // this JVM is ending
+      int code = run(OWN, appending);
+      if (code == ENDING) {
+        return Outcome.FAILED;
       }
       worst = code > worst.code() ? of(code) : worst;
     }
     return worst;
+  }
+
+  /**
+   * Runs {@code bench} in a JVM like this one.
+   *
+   * @param classPath of the build that is measured
+   * @return the exit code, or {@link #ENDING}
+   */
+  static int run(String classPath, List<String> words) throws IOException, InterruptedException {
+    List<String> command = new ArrayList<>();
+    command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
+    command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
+    command.add("-cp");
+    command.add(classPath);
+    command.add(Main.class.getName());
+    command.add("bench");
+    command.addAll(words);
+    Process process = new ProcessBuilder(command).inheritIO().start();
+    Thread end = new Thread(() -> end(process), "end of the fork");
+    Runtime.getRuntime().addShutdownHook(end);
+    int code = process.waitFor();
+    try {
+      Runtime.getRuntime().removeShutdownHook(end);
+    } catch (IllegalStateException e) {
+      return ENDING;
+    }
+    return code;
   }
 
   /** Ends it, and lets it write its last line. */

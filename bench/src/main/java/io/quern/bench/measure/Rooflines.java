@@ -1,34 +1,11 @@
 package io.quern.bench.measure;
 
 import io.quern.Backend;
-import io.quern.Buffer;
-import io.quern.CudaDevice;
-import io.quern.DType;
-import io.quern.Event;
-import io.quern.Shape;
-import io.quern.Stream;
-import io.quern.timing.Statistics;
-import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
-import java.lang.foreign.SegmentAllocator;
-import java.lang.foreign.ValueLayout;
-import java.nio.ByteOrder;
-import java.util.ArrayList;
-import java.util.List;
-import java.util.Optional;
-import java.util.SplittableRandom;
-import java.util.concurrent.Callable;
-import java.util.concurrent.ExecutionException;
-import java.util.concurrent.ExecutorService;
-import java.util.concurrent.Executors;
-import java.util.concurrent.Future;
-import jdk.incubator.vector.LongVector;
-import jdk.incubator.vector.VectorOperators;
-import jdk.incubator.vector.VectorSpecies;
 
 /**
  * What memory gives a program here, in GB/s: medians of several passes over blocks larger than the
- * caches.
+ * caches. {@link MemoryProbe} measures them.
  *
  * @param threads how many threads shared the work
  * @param copy {@link MemorySegment#copy}, bytes read plus bytes written
@@ -39,58 +16,6 @@ import jdk.incubator.vector.VectorSpecies;
  */
 public record Rooflines(int threads, double copy, double read, double randomRows, double gpuCopy) {
   static final int ROW_BYTES = 512;
-
-  private static final long BLOCK_BYTES = 512L << 20;
-  private static final int BLOCK_ROWS = (int) (BLOCK_BYTES / ROW_BYTES);
-  private static final long GPU_BLOCK_BYTES = 1L << 30;
-  private static final int PASSES = 5;
-
-  /**
-   * Passes go piece by piece, so that the JIT compiler meets several calls and not one long loop;
-   * pieces are long enough for the JVM's way of copying large blocks.
-   */
-  private static final long PIECE_BYTES = 32 << 20;
-
-  private static final int WARM_UP_PASSES = 3;
-  private static final VectorSpecies<Long> LONGS = LongVector.SPECIES_PREFERRED;
-
-  /** A pass over bytes {@code [from, to)} of both blocks, or over as many bytes of random rows. */
-  private interface Pass {
-    void over(long from, long to);
-  }
-
-  /**
-   * Measures; takes about three seconds and a gigabyte.
-   *
-   * @param threads how many share the work on the CPU
-   * @param hugePages whether the blocks are allocated as {@link HugePageMemory} does
-   * @param gpu the GPU to measure as well
-   */
-  public static Rooflines measure(int threads, boolean hugePages, Optional<CudaDevice> gpu)
-      throws InterruptedException {
-    int[] rows =
-        new SplittableRandom(BLOCK_BYTES)
-            .ints(2 * BLOCK_ROWS, 0, BLOCK_ROWS)
-            .toArray(); // as many bytes as the other passes move
-    try (Arena arena = Arena.ofShared();
-        HugePageMemory huge = new HugePageMemory();
-        ExecutorService executor = Executors.newFixedThreadPool(threads)) {
-      SegmentAllocator memory = hugePages ? huge : arena;
-      MemorySegment a = memory.allocate(BLOCK_BYTES, 64);
-      MemorySegment b = memory.allocate(BLOCK_BYTES, 64);
-      a.fill((byte) 1);
-      b.fill((byte) 1); // equal blocks: a comparison reads both to their end
-      Pass copy = (from, to) -> MemorySegment.copy(a, from, b, from, to - from);
-      Pass read = (from, to) -> requireEqual(differences(a, b, from, to));
-      Pass readRows = (from, to) -> readRows(a, rows, from, to);
-      return new Rooflines(
-          threads,
-          median(executor, threads, copy),
-          median(executor, threads, read),
-          median(executor, threads, readRows),
-          gpu.map(Rooflines::gpuCopy).orElse(Double.NaN));
-    }
-  }
 
   /** The largest change from this measurement to another one of the CPU, as a share. */
   public double cpuDrift(Rooflines later) {
@@ -130,102 +55,5 @@ public record Rooflines(int threads, double copy, double read, double randomRows
             threads,
             threads == 1 ? "" : "s",
             Double.isNaN(gpuCopy) ? "" : "; GPU copy %.0f GB/s".formatted(gpuCopy));
-  }
-
-  private static double median(ExecutorService executor, int threads, Pass pass)
-      throws InterruptedException {
-    double[] gigabytesPerSecond = new double[PASSES];
-    for (int i = -WARM_UP_PASSES; i < PASSES; i++) {
-      long start = System.nanoTime();
-      everyThread(executor, threads, pass);
-      if (i >= 0) {
-        gigabytesPerSecond[i] = 2.0 * BLOCK_BYTES / (System.nanoTime() - start);
-      }
-    }
-    return Statistics.median(gigabytesPerSecond);
-  }
-
-  private static void everyThread(ExecutorService executor, int threads, Pass pass)
-      throws InterruptedException {
-    long slice = BLOCK_BYTES / threads / ROW_BYTES * ROW_BYTES;
-    List<Callable<Void>> work = new ArrayList<>();
-    for (int t = 0; t < threads; t++) {
-      long from = t * slice;
-      long to = t == threads - 1 ? BLOCK_BYTES : from + slice;
-      work.add(
-          () -> {
-            for (long at = from; at < to; at += PIECE_BYTES) {
-              pass.over(at, Math.min(to, at + PIECE_BYTES));
-            }
-            return null;
-          });
-    }
-    for (Future<Void> done : executor.invokeAll(work)) {
-      try {
-        done.get();
-      } catch (ExecutionException e) {
-        throw new IllegalStateException(e.getCause());
-      }
-    }
-  }
-
-  private static double gpuCopy(CudaDevice gpu) {
-    Shape shape = Shape.of(GPU_BLOCK_BYTES / Float.BYTES);
-    try (Stream stream = gpu.openStream();
-        Buffer from = gpu.allocate(DType.F32, shape);
-        Buffer to = gpu.allocate(DType.F32, shape);
-        Event start = gpu.openEvent();
-        Event end = gpu.openEvent()) {
-      double[] gigabytesPerSecond = new double[PASSES];
-      for (int i = -1; i < PASSES; i++) {
-        stream.record(start);
-        from.copyTo(to, stream);
-        stream.record(end);
-        end.synchronize();
-        if (i >= 0) {
-          gigabytesPerSecond[i] = 2.0 * GPU_BLOCK_BYTES / end.millisSince(start) * 1e-6;
-        }
-      }
-      return Statistics.median(gigabytesPerSecond);
-    }
-  }
-
-  private static void readRows(MemorySegment table, int[] rows, long from, long to) {
-    byte[] row = new byte[ROW_BYTES];
-    for (int i = (int) (2 * from / ROW_BYTES); i < 2 * to / ROW_BYTES; i++) {
-      long at = (long) rows[i] * ROW_BYTES;
-      MemorySegment.copy(table, ValueLayout.JAVA_BYTE, at, row, 0, ROW_BYTES);
-    }
-  }
-
-  /**
-   * The bits in which two blocks differ, all of them read, in four sums that do not wait for each
-   * other.
-   */
-  private static long differences(MemorySegment a, MemorySegment b, long from, long to) {
-    LongVector d0 = LongVector.zero(LONGS);
-    LongVector d1 = d0;
-    LongVector d2 = d0;
-    LongVector d3 = d0;
-    int bytes = LONGS.vectorByteSize();
-    ByteOrder order = ByteOrder.nativeOrder();
-    for (long at = from; at < to; at += 4L * bytes) {
-      d0 = differing(a, b, at, order).or(d0);
-      d1 = differing(a, b, at + bytes, order).or(d1);
-      d2 = differing(a, b, at + 2L * bytes, order).or(d2);
-      d3 = differing(a, b, at + 3L * bytes, order).or(d3);
-    }
-    return d0.or(d1).or(d2.or(d3)).reduceLanes(VectorOperators.OR);
-  }
-
-  private static LongVector differing(MemorySegment a, MemorySegment b, long at, ByteOrder order) {
-    return LongVector.fromMemorySegment(LONGS, a, at, order)
-        .lanewise(VectorOperators.XOR, LongVector.fromMemorySegment(LONGS, b, at, order));
-  }
-
-  private static void requireEqual(long differences) {
-    if (differences != 0) {
-      throw new IllegalStateException("equal blocks were read as different");
-    }
   }
 }

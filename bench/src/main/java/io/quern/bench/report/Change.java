@@ -1,18 +1,19 @@
 package io.quern.bench.report;
 
 import java.util.Arrays;
-import java.util.List;
 
 /**
- * How the time of one thing changed from some runs to others, without assuming how times are
- * distributed: the median of all ratios of a later to an earlier run, with the interval of Hodges,
- * Lehmann and Moses, which has its 95 % whatever the distribution is.
+ * How the time of one thing changed from some runs to others. Of runs in any order the median of
+ * all ratios of a later to an earlier run, with the interval of Hodges, Lehmann and Moses, which
+ * has its 95 % whatever the distribution of times is. Of runs in pairs the trimmed mean of their
+ * ratios, with Yuen's interval of {@value #PAIRED_PERCENT} %.
  *
  * @param low bound of the ratio of the times, above 1 where it became slower
  * @param ratio the estimate
  * @param high bound
+ * @param paired whether it is of runs in pairs
  */
-record Change(double low, double ratio, double high) {
+record Change(double low, double ratio, double high, boolean paired) {
   /** A change that is nearer to 1 than this is none, however well it is shown. */
   private static final double NOISE = 0.02;
 
@@ -24,6 +25,24 @@ record Change(double low, double ratio, double high) {
    * layout of memory. The least half of an interval where there are too few runs to see it.
    */
   private static final double BETWEEN_RUNS = 0.07;
+
+  /** From so many pairs of runs on they are read as pairs. */
+  static final int LEAST_PAIRS = 4;
+
+  /**
+   * More than 95, since {@code bench --against} looks up to five times whether a case is decided,
+   * and each look may err: 5 times 1 % are the 5 % that all of them may (Bonferroni).
+   */
+  static final int PAIRED_PERCENT = 99;
+
+  /** The quantile of the normal distribution that leaves half a percent above it. */
+  private static final double Z = 2.575829;
+
+  /** The share of pairs that is trimmed at each end: a fork that met a bad minute is one of few. */
+  private static final double TRIMMED = 0.2;
+
+  /** From so many pairs on. */
+  private static final int LEAST_TRIMMED = 6;
 
   /** What is said of a case. */
   enum Verdict {
@@ -58,7 +77,46 @@ record Change(double low, double ratio, double high) {
     return new Change(
         Math.exp(Math.min(logs[cut], middle - least)),
         Math.exp(middle),
-        Math.exp(Math.max(logs[n - 1 - cut], middle + least)));
+        Math.exp(Math.max(logs[n - 1 - cut], middle + least)),
+        false);
+  }
+
+  /**
+   * The change between runs that were taken in turns: what both runs of a pair have in common, such
+   * as a slower hour of the machine, is none of it.
+   *
+   * @param before times in any unit
+   * @param after run i of them beside run i of the others
+   */
+  static Change paired(double[] before, double[] after) {
+    int n = before.length;
+    double[] logs = new double[n];
+    Arrays.setAll(logs, i -> Math.log(after[i] / before[i]));
+    Arrays.sort(logs);
+    int cut = n < LEAST_TRIMMED ? 0 : (int) (TRIMMED * n);
+    double mean = Arrays.stream(logs, cut, n - cut).average().orElseThrow();
+    Arrays.fill(logs, 0, cut, logs[cut]); // winsorized, for the variance
+    Arrays.fill(logs, n - cut, n, logs[n - cut - 1]);
+    double middle = Arrays.stream(logs).average().orElseThrow();
+    double squares = Arrays.stream(logs).map(log -> (log - middle) * (log - middle)).sum();
+    double left = n - 2 * cut;
+    double error = Math.sqrt(squares / (n - 1)) / (left / n * Math.sqrt(n));
+    double half = student(left - 1) * error;
+    return new Change(Math.exp(mean - half), Math.exp(mean), Math.exp(mean + half), true);
+  }
+
+  /**
+   * Student's quantile at {@link #Z}, by the expansion of Cornish and Fisher: 3 % low at three
+   * degrees of freedom, within 1 % from five on.
+   */
+  private static double student(double degrees) {
+    double z3 = Math.pow(Z, 3);
+    double z5 = Math.pow(Z, 5);
+    double z7 = Math.pow(Z, 7);
+    return Z
+        + (z3 + Z) / (4 * degrees)
+        + (5 * z5 + 16 * z3 + 3 * Z) / (96 * degrees * degrees)
+        + (3 * z7 + 19 * z5 + 17 * z3 - 15 * Z) / (384 * Math.pow(degrees, 3));
   }
 
   /** Whether so many runs are enough for the interval. */
@@ -96,25 +154,16 @@ record Change(double low, double ratio, double high) {
     throw new AssertionError("a distribution that never gets to 1");
   }
 
-  /**
-   * The narrower of two.
-   *
-   * @return the first of those that are equally wide
-   */
-  static Change narrowest(List<Change> changes) {
-    Change narrowest = changes.getFirst();
-    for (Change change : changes) {
-      if (change.high / change.low < narrowest.high / narrowest.low) {
-        narrowest = change;
-      }
-    }
-    return narrowest;
+  /** Of the interval: how many times its high end is its low one. */
+  double width() {
+    return high / low;
   }
 
   /**
    * The verdict. A change is called one if the interval leaves out everything near none and the
    * estimate is at least half the margin; things are the same if it is less, in an interval that
-   * reaches no further from it than the margin.
+   * reaches no further from it than the margin or, of pairs, leaves out every change of the margin:
+   * they are looked at until they are decided, and would come by a narrow interval in the end.
    *
    * @param margin the least change that matters: 0.1 for 10 %
    */
@@ -126,7 +175,8 @@ record Change(double low, double ratio, double high) {
     if (high < 1 / (1 + NOISE) && ratio <= 1 / half) {
       return Verdict.FASTER;
     }
-    boolean narrow = Math.sqrt(high / low) < 1 + margin;
+    boolean narrow =
+        paired ? high < 1 + margin && low > 1 / (1 + margin) : Math.sqrt(high / low) < 1 + margin;
     return narrow && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
   }
 }

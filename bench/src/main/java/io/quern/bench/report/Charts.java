@@ -12,10 +12,14 @@ import java.util.function.ToDoubleFunction;
 
 /** The pictures of a report. */
 final class Charts {
-  private static final int MARGIN = 10;
-  private static final int LEFT = 46;
+  /** The parameter of a case that says how many elements a sequence has. */
+  static final String LENGTH = "length";
+
+  static final int MARGIN = 10;
+  static final int LEFT = 46;
+  static final int PLOT_TOP = MARGIN + 14;
   private static final int PLOT_HEIGHT = 210;
-  private static final int LEGEND_LINE = 15;
+  static final int LEGEND_LINE = 15;
   private static final int BAR_ROW = 36;
   private static final int LABEL_LINE = 13;
 
@@ -134,7 +138,7 @@ final class Charts {
   }
 
   /** Points by the name of their series; ours come first and have the same marks everywhere. */
-  private static Map<String, List<Figure>> series(List<Figure> figures) {
+  static Map<String, List<Figure>> series(List<Figure> figures) {
     Map<String, List<Figure>> series = new LinkedHashMap<>();
     figures.stream()
         .sorted(Comparator.comparing(one -> one.quern() ? one.by().equals("scalar") ? 1 : 0 : 2))
@@ -157,7 +161,7 @@ final class Charts {
     Map<String, List<Figure>> series = series(figures);
     Svg svg = new Svg(title, plotBottom() + 36 + legendHeight(series.size() + 1));
     Scale x = Scale.around(xs, 10, LEFT, Svg.WIDTH - MARGIN);
-    Scale y = Scale.around(ys, 10, plotBottom(), MARGIN + 14);
+    Scale y = Scale.around(ys, 10, plotBottom(), PLOT_TOP);
     axes(svg, x, y, "bytes of a call", "µs of a call", Scale::compact, Scale::compact);
     copy.ifPresent(
         rate -> {
@@ -177,6 +181,51 @@ final class Charts {
                 .formatted(Scale.significant(copy.getAsDouble()))
             : "");
     return svg;
+  }
+
+  /**
+   * Milliseconds over the length of a sequence, both logarithmic, a line for each series.
+   *
+   * @param series by name, each in any order
+   */
+  static Svg lengths(String title, Map<String, List<Figure>> series) {
+    ToDoubleFunction<Figure> length = one -> one.parameter(LENGTH).orElseThrow();
+    ToDoubleFunction<Figure> millis = one -> one.micros().median() * 1e-3;
+    List<Figure> figures = series.values().stream().flatMap(List::stream).toList();
+    Svg svg = new Svg(title, plotBottom() + 36 + legendHeight(series.size()));
+    Scale x =
+        Scale.around(
+            figures.stream().map(length::applyAsDouble).toList(),
+            2,
+            LEFT,
+            Svg.WIDTH - MARGIN - 8.0);
+    Scale y =
+        Scale.around(
+            figures.stream().map(millis::applyAsDouble).toList(), 10, plotBottom(), PLOT_TOP);
+    axis(svg, x, "length", powersOfTwo(x), Charts::thousands);
+    yAxis(svg, y, "ms of a call", Scale::significant);
+    int number = 0;
+    for (List<Figure> one : series.values()) {
+      svg.polyline(
+          one.stream()
+              .sorted(Comparator.comparingDouble(length))
+              .map(
+                  figure ->
+                      new double[] {
+                        x.at(length.applyAsDouble(figure)), y.at(millis.applyAsDouble(figure))
+                      })
+              .toList(),
+          colour(number++),
+          false);
+    }
+    points(svg, series, x, y, length, millis);
+    legend(svg, List.copyOf(series.keySet()), "");
+    return svg;
+  }
+
+  /** 4096 as 4k. */
+  private static String thousands(double length) {
+    return length < 1024 ? Scale.significant(length) : Scale.significant(length / 1024) + "k";
   }
 
   /** Share of what a copy of as many bytes reaches, over the bytes of a row. */
@@ -204,7 +253,7 @@ final class Charts {
             number,
             x.at(figure.parameter("row_bytes").orElseThrow()),
             linear(Math.min(top, figure.percentOfCopy().orElse(0)), top),
-            COLOURS[number % COLOURS.length],
+            colour(number),
             says(figure));
       }
       number++;
@@ -217,7 +266,7 @@ final class Charts {
   }
 
   private static double linear(double value, double top) {
-    return plotBottom() - value / top * (plotBottom() - MARGIN - 14);
+    return plotBottom() - value / top * (plotBottom() - PLOT_TOP);
   }
 
   private static List<Double> powersOfTwo(Scale x) {
@@ -246,7 +295,7 @@ final class Charts {
     Map<String, List<Figure>> series = series(figures);
     Svg svg = new Svg(title, plotBottom() + 36 + legendHeight(series.size() + 1));
     Scale x = Scale.around(xs, 10, LEFT, Svg.WIDTH - MARGIN);
-    Scale y = Scale.around(ys, 10, plotBottom(), MARGIN + 14);
+    Scale y = Scale.around(ys, 10, plotBottom(), PLOT_TOP);
     axes(svg, x, y, "operations per byte", "GFLOP/s", Scale::compact, Scale::compact);
     double ridge = Math.clamp(peak / copy, x.low(), x.high());
     double from = Math.max(x.low(), y.low() / copy);
@@ -263,11 +312,16 @@ final class Charts {
     return svg;
   }
 
-  private static int plotBottom() {
-    return MARGIN + 14 + PLOT_HEIGHT;
+  /** The series of that number has it in every picture. */
+  static String colour(int number) {
+    return COLOURS[number % COLOURS.length];
   }
 
-  private static int legendHeight(int entries) {
+  static int plotBottom() {
+    return PLOT_TOP + PLOT_HEIGHT;
+  }
+
+  static int legendHeight(int entries) {
     return entries * LEGEND_LINE + 4;
   }
 
@@ -278,21 +332,39 @@ final class Charts {
   private static void axes(
       Svg svg, Scale x, Scale y, String xName, String yName, Label xLabel, Label yLabel) {
     axis(svg, x, xName, x.ticks(), xLabel);
+    yAxis(svg, y, yName, yLabel);
+  }
+
+  private static void yAxis(Svg svg, Scale y, String name, Label label) {
     for (double tick : y.ticks()) {
-      svg.line(LEFT, y.at(tick), Svg.WIDTH - MARGIN, y.at(tick), Svg.FAINT, 1);
-      svg.text(LEFT - 5, y.at(tick) + 4, "end", Svg.SMALL_FONT, Svg.INK, yLabel.of(tick));
+      yTick(svg, y.at(tick), label.of(tick));
     }
-    svg.text(MARGIN, MARGIN + 2, "start", Svg.FONT, Svg.INK, yName);
+    yName(svg, name);
   }
 
   private static void axis(Svg svg, Scale x, String name, List<Double> ticks, Label label) {
-    for (double tick : ticks) {
-      svg.line(x.at(tick), MARGIN + 14, x.at(tick), plotBottom(), Svg.FAINT, 1);
-      String anchor = x.at(tick) > Svg.WIDTH - MARGIN - 12 ? "end" : "middle";
-      svg.text(x.at(tick), plotBottom() + 13, anchor, Svg.SMALL_FONT, Svg.INK, label.of(tick));
-    }
-    svg.text(
-        (LEFT + Svg.WIDTH - MARGIN) / 2.0, plotBottom() + 27, "middle", Svg.FONT, Svg.INK, name);
+    ticks.forEach(tick -> xTick(svg, x.at(tick), label.of(tick)));
+    xName(svg, name);
+  }
+
+  static void xTick(Svg svg, double at, String label) {
+    svg.line(at, PLOT_TOP, at, plotBottom(), Svg.FAINT, 1);
+    String anchor = at > Svg.WIDTH - MARGIN - 12 ? "end" : "middle";
+    svg.text(at, plotBottom() + 13, anchor, Svg.SMALL_FONT, Svg.INK, label);
+  }
+
+  static void yTick(Svg svg, double at, String label) {
+    svg.line(LEFT, at, Svg.WIDTH - MARGIN, at, Svg.FAINT, 1);
+    svg.text(LEFT - 5, at + 4, "end", Svg.SMALL_FONT, Svg.INK, label);
+  }
+
+  static void xName(Svg svg, String name) {
+    double middle = (LEFT + Svg.WIDTH - MARGIN) / 2.0;
+    svg.text(middle, plotBottom() + 27, "middle", Svg.FONT, Svg.INK, name);
+  }
+
+  static void yName(Svg svg, String name) {
+    svg.text(MARGIN, MARGIN + 2, "start", Svg.FONT, Svg.INK, name);
   }
 
   private static void points(
@@ -309,17 +381,22 @@ final class Charts {
             number,
             x.at(over.applyAsDouble(figure)),
             y.at(value.applyAsDouble(figure)),
-            COLOURS[number % COLOURS.length],
+            colour(number),
             says(figure));
       }
       number++;
     }
   }
 
+  /** Where the letters of the first line of a legend stand. */
+  static double legendTop() {
+    return plotBottom() + 36.0 + LEGEND_LINE - 4;
+  }
+
   private static void legend(Svg svg, List<String> names, String roofline) {
-    double y = plotBottom() + 36.0 + LEGEND_LINE - 4;
+    double y = legendTop();
     for (int i = 0; i < names.size(); i++) {
-      svg.mark(i, LEFT, y - 4, COLOURS[i % COLOURS.length], names.get(i));
+      svg.mark(i, LEFT, y - 4, colour(i), names.get(i));
       svg.text(LEFT + 10, y, "start", Svg.FONT, Svg.INK, names.get(i));
       y += LEGEND_LINE;
     }

@@ -24,6 +24,7 @@ final class HtmlPage {
       th,td{text-align:left;vertical-align:top;padding:5px 9px;border-bottom:1px solid #dcdcdc;white-space:pre-line;overflow-wrap:anywhere}
       th{background:#eef4f8;overflow-wrap:normal}
       td{font-variant-numeric:tabular-nums;min-width:4.5em}
+      @media(min-width:701px){td:nth-child(2){min-width:12em}}
       .warn{background:#fff1e6;border-left:5px solid #d55e00;padding:8px 12px}
       @media(max-width:700px){
       body{padding:8px 8px 40px}

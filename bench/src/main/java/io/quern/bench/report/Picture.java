@@ -2,10 +2,13 @@ package io.quern.bench.report;
 
 import io.quern.timing.Statistics;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
+import java.util.stream.Collectors;
 
 /**
  * A picture of a report.
@@ -53,8 +56,75 @@ record Picture(String file, String caption, Svg svg) {
       String caption = operator.name() + ": share of a copy's bandwidth against row bytes";
       pictures.add(new Picture(stem + "copy.svg", caption, Charts.copyShare(caption, rows)));
     }
+    pictures.addAll(lengths(stem, machine, operator));
     roofline(stem, machine, operator).ifPresent(pictures::add);
     return pictures;
+  }
+
+  /**
+   * Time against length, a picture for each choice of the other parameters that has several
+   * lengths. What others compute where Quern has nothing of the kind, such as the attention that
+   * pooling replaces, is drawn beside what agrees with it in every parameter that both have.
+   */
+  private static List<Picture> lengths(
+      String stem, Report.Machine machine, Report.Operator operator) {
+    Map<Map<String, Object>, List<Figure>> groups = new LinkedHashMap<>();
+    for (Figure figure : operator.figures()) {
+      if (figure.quern() && figure.parameter(Charts.LENGTH).orElse(0) > 0) {
+        groups.putIfAbsent(others(figure), new ArrayList<>());
+      }
+    }
+    List<Picture> pictures = new ArrayList<>();
+    groups.forEach(
+        (shared, figures) -> {
+          operator.figures().stream()
+              .filter(one -> others(one).equals(shared))
+              .forEach(figures::add);
+          if (figures.stream().map(one -> one.parameter(Charts.LENGTH)).distinct().count() < 2) {
+            return;
+          }
+          Map<String, List<Figure>> series = Charts.series(figures);
+          for (Report.Operator other : machine.operators()) {
+            List<Figure> beside =
+                other.figures().stream()
+                    .filter(one -> other.figures().stream().noneMatch(Figure::quern))
+                    .filter(one -> one.parameter(Charts.LENGTH).orElse(0) > 0)
+                    .filter(one -> agree(others(one), shared))
+                    .toList();
+            Charts.series(beside)
+                .forEach((name, line) -> series.put(other.name() + ", " + name, line));
+          }
+          String caption = operator.name() + ": time against length, " + said(shared);
+          String number = pictures.isEmpty() ? "" : "-" + pictures.size();
+          pictures.add(
+              new Picture(
+                  stem + "length" + number + ".svg", caption, Charts.lengths(caption, series)));
+        });
+    return pictures;
+  }
+
+  /** A case's parameters but its length. */
+  private static Map<String, Object> others(Figure figure) {
+    Map<String, Object> others = new LinkedHashMap<>(figure.line().map("parameters"));
+    others.remove(Charts.LENGTH);
+    return others;
+  }
+
+  private static boolean agree(Map<String, Object> some, Map<String, Object> others) {
+    return some.entrySet().stream()
+        .allMatch(one -> one.getValue().equals(others.getOrDefault(one.getKey(), one.getValue())));
+  }
+
+  private static String said(Map<String, Object> parameters) {
+    return parameters.entrySet().stream()
+        .map(
+            one ->
+                one.getKey()
+                    + " "
+                    + (one.getValue() instanceof Double number
+                        ? Scale.significant(number)
+                        : one.getValue()))
+        .collect(Collectors.joining(", "));
   }
 
   private static Optional<Picture> roofline(

@@ -48,8 +48,8 @@ public final class ReportCommand implements Command {
     return """
     RESULTS are files that bench --json wrote, or bench/peers/torch_peers.py. The page is one file
     with everything in it: bars of speed-up with intervals and losses, time against bytes with the
-    roofline, share of a copy's bandwidth against row bytes, a roofline chart where arithmetic
-    bounds, tables, environment and method. Every figure names its file and line. Of several runs in
+    roofline, time against length, share of a copy's bandwidth against row bytes, a roofline chart
+    where arithmetic bounds, tables, environment and method. Every figure names its file and line. Of several runs in
     a file the middle one is shown, of several files with the same case the last.
 
     Notes are lines such as

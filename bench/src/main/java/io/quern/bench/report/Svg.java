@@ -1,6 +1,8 @@
 package io.quern.bench.report;
 
+import java.util.List;
 import java.util.Locale;
+import java.util.stream.Collectors;
 
 /**
  * A picture that stands alone: on a page, or as a file. Drawn for the width of a phone, so that its
@@ -75,6 +77,17 @@ final class Svg {
         "<line x1=\"%.1f\" y1=\"%.1f\" x2=\"%.1f\" y2=\"%.1f\" stroke=\"%s\""
             + " stroke-width=\"1.5\" stroke-dasharray=\"5 3\"/>",
         x1, y1, x2, y2, colour);
+  }
+
+  /** A line through points, pairs of x and y. */
+  void polyline(List<double[]> points, String colour, boolean dashed) {
+    add(
+        "<polyline points=\"%s\" fill=\"none\" stroke=\"%s\" stroke-width=\"1.5\"%s/>",
+        points.stream()
+            .map(point -> String.format(Locale.ROOT, "%.1f,%.1f", point[0], point[1]))
+            .collect(Collectors.joining(" ")),
+        colour,
+        dashed ? " stroke-dasharray=\"5 3\"" : "");
   }
 
   void rect(double x, double y, double width, double rectHeight, String colour) {

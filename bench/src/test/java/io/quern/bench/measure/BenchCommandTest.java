@@ -38,6 +38,11 @@ class BenchCommandTest {
           --preset full --quick        | give one of them
           --forks 3                    | need --json FILE
           --append                     | need --json FILE
+          --against old.jar            | need --json FILE
+          --against x --json y --forks 2 | --against has forks of its own
+          --against x --json y --append  | --against has forks of its own
+          --against no-such.jar --json y | there is no file no-such.jar
+          --minutes 3                  | --minutes is for --against
           --case no-such-case          | no case of preset full has an id with no-such-case
           --quick --dtype f8,f4        | no case of preset quick has an id with f8 or f4
           --quick --case row --dtype x | an id with row and x

@@ -10,11 +10,13 @@ import io.quern.bench.Outcome;
 import io.quern.bench.report.Change.Verdict;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.SplittableRandom;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class CompareCommandTest {
   private static final double MARGIN = 0.1;
@@ -56,6 +58,102 @@ class CompareCommandTest {
     assertAll(
         () -> assertTrue(slower >= 0.95 * CASES, slower + " of " + CASES),
         () -> assertTrue(same <= 0.02 * CASES, same + " of " + CASES));
+  }
+
+  /** How {@code bench --against} ends: after the look at which the case is decided, or the last. */
+  private Verdict lookedAt(int[] looks, double noise, double slowdown) {
+    Verdict verdict = Verdict.AMBIGUOUS;
+    double[] before = runs(19, 10, noise);
+    double[] after = runs(19, 10 * slowdown, noise);
+    for (int i = 0; i < looks.length && verdict == Verdict.AMBIGUOUS; i++) {
+      verdict =
+          Change.paired(Arrays.copyOf(before, looks[i]), Arrays.copyOf(after, looks[i]))
+              .verdict(MARGIN);
+    }
+    return verdict;
+  }
+
+  @ParameterizedTest
+  @ValueSource(doubles = {0.01, 0.03, 0.04})
+  void lookingFiveTimesErrsInOneOfTwentyAtMost(double noise) {
+    int[] looks = {4, 6, 9, 13, 19};
+    int wrong = 0;
+    int same = 0;
+    int found = 0;
+    int missed = 0;
+    for (int i = 0; i < CASES; i++) {
+      Verdict unchanged = lookedAt(looks, noise, 1);
+      same += unchanged == Verdict.SAME ? 1 : 0;
+      wrong += unchanged == Verdict.SLOWER || unchanged == Verdict.FASTER ? 1 : 0;
+      Verdict changed = lookedAt(looks, noise, 1.1);
+      found += changed == Verdict.SLOWER ? 1 : 0;
+      missed += changed == Verdict.SAME || changed == Verdict.FASTER ? 1 : 0;
+    }
+    String counts = "%d same, %d wrong, %d found, %d missed".formatted(same, wrong, found, missed);
+    assertTrue(same >= 0.95 * CASES && wrong <= 0.02 * CASES, counts);
+    assertTrue(found >= 0.95 * CASES && missed <= 0.05 * CASES, counts);
+  }
+
+  @Test
+  void theIntervalOfPairsIsThatOfTheTables() {
+    double[] one = {1, 1, 1, 1};
+    double[] other = {Math.exp(-0.3), Math.exp(-0.1), Math.exp(0.1), Math.exp(0.3)};
+    double error = Math.sqrt(0.2 / 3) / 2;
+    Change four = Change.paired(one, other);
+    assertAll(
+        () -> assertEquals(1, four.ratio(), 1e-12),
+        () -> assertEquals(5.841, Math.log(four.high()) / error, 0.25), // Student, 3 degrees
+        () -> assertEquals(four.high(), 1 / four.low(), 1e-9));
+  }
+
+  @Test
+  void aBadMinuteIsTrimmed() {
+    double[] before = {10, 10, 10, 10, 10, 10, 10};
+    double[] after = {10, 10.1, 9.9, 10, 10.1, 9.9, 30};
+    assertEquals(Verdict.SAME, Change.paired(before, after).verdict(MARGIN));
+  }
+
+  /** Runs whose names say that they were taken in turns, the first two before the rest. */
+  private Path inTurns(String side, int[] minutes, double factor) throws Exception {
+    Written written = new Written();
+    for (int minute : minutes) {
+      String run = "2026-11-26T10:%02d:00.000Z-1".formatted(minute);
+      double weather = 1 + (minute / 2) * 0.3; // slower from pair to pair, for Quern alone
+      double noise = Math.exp(0.005 * random.nextGaussian());
+      written.figure(run, "op/case0", 10 * factor * weather * noise, 30);
+    }
+    return written.in(folder, side + ".jsonl");
+  }
+
+  @Test
+  void runsInTurnsArePairs() throws Exception {
+    Path before = inTurns("before", new int[] {0, 3, 4, 7, 8}, 1); // the last has no other
+    Path same = inTurns("same", new int[] {1, 2, 5, 6}, 1);
+    Path slower = inTurns("slower", new int[] {1, 2, 5, 6}, 1.1);
+    Path later = inTurns("later", new int[] {11, 12, 15, 16}, 1);
+    Written.Ended unchanged = Written.run(new CompareCommand(), before, same);
+    Written.Ended changed = Written.run(new CompareCommand(), before, slower);
+    Written.Ended apart = Written.run(new CompareCommand(), before, later);
+    assertAll(
+        () -> assertTrue(unchanged.out().contains("1 SAME, 0 FASTER, 0 SLOWER"), unchanged.out()),
+        () -> assertTrue(changed.out().contains("0 SAME, 0 FASTER, 1 SLOWER"), changed.out()),
+        () -> assertTrue(apart.out().contains("0 SAME"), apart.out()),
+        () ->
+            assertEquals(
+                List.of(), CompareCommand.undecided(before.toString(), slower.toString())));
+  }
+
+  @Test
+  void whatIsUndecidedIsNamed() throws Exception {
+    Path before = inTurns("before", new int[] {0, 3, 4, 7}, 1);
+    Written wild = new Written();
+    int[] minutes = {1, 2, 5, 6};
+    double[] micros = {10, 17, 13, 25};
+    for (int i = 0; i < minutes.length; i++) {
+      wild.figure("2026-11-26T10:%02d:00.000Z-1".formatted(minutes[i]), "op/case0", micros[i], 30);
+    }
+    String after = wild.in(folder, "wild.jsonl").toString();
+    assertEquals(List.of("op/case0"), CompareCommand.undecided(before.toString(), after));
   }
 
   @Test

@@ -89,6 +89,34 @@ class ReportCommandTest {
     }
   }
 
+  private static String atLength(String operator, String by, int length, int batch, double us) {
+    return Written.line("r1", operator + "/l" + length + "-b" + batch + by, by, us, 30)
+        .replace("\"operator\":\"op\"", "\"operator\":\"" + operator + "\"")
+        .replace("{\"row_bytes\":512}", "{\"length\":%d,\"batch\":%d}".formatted(length, batch));
+  }
+
+  @Test
+  void timeIsDrawnAgainstLengthBesideWhatIsReplaced() throws Exception {
+    Written written = new Written();
+    for (int length = 512; length <= 131072; length *= 4) {
+      written.line(atLength("pool", "simd", length, 1, length));
+      written.line(atLength("attend", "libtorch:softmax", length, 1, 1e-3 * length * length));
+      written.line(atLength("attend", "libtorch:softmax", length, 4, 1e-3 * length * length));
+    }
+    written.line(atLength("pool", "simd", 512, 8, 4000)); // a length alone is no line
+    Path out = folder.resolve("out");
+    Written.run(new ReportCommand(), written.in(folder, "lengths.jsonl"), "--out", out);
+    String svg = Files.readString(out.resolve("m1-pool-length.svg"));
+    parse(svg);
+    assertAll(
+        () -> assertEquals(2, svg.split("<polyline ", -1).length - 1, svg),
+        () -> assertTrue(svg.contains("batch 1"), svg),
+        () -> assertTrue(svg.contains(">attend, libtorch:softmax<"), svg),
+        () -> assertTrue(svg.contains(">128k<"), svg),
+        () -> assertFalse(Files.exists(out.resolve("m1-pool-length-1.svg"))),
+        () -> assertFalse(Files.exists(out.resolve("m1-attend-length.svg"))));
+  }
+
   private static void parse(String svg) throws Exception {
     DocumentBuilderFactory.newInstance()
         .newDocumentBuilder()
