@@ -198,7 +198,7 @@ final class Charts {
             figures.stream().map(length::applyAsDouble).toList(),
             2,
             LEFT,
-            Svg.WIDTH - MARGIN - 8.0);
+            Svg.WIDTH - MARGIN - 14.0);
     Scale y =
         Scale.around(
             figures.stream().map(millis::applyAsDouble).toList(), 10, plotBottom(), PLOT_TOP);

@@ -20,8 +20,11 @@ final class SimdPonetMixer implements PonetMixerKernel {
   /** Projections that are made: o, local, segment. */
   private static final int MADE = 3;
 
-  /** Rows of x that are packed at a time: the packed weights pass by once for all of them. */
-  private static final int PACKED_ROWS = 8 * Product.BLOCK_ROWS;
+  /**
+   * Rows of x that are read at a time: they stay in the second-level cache beside a block of
+   * weights, while all of these pass by once.
+   */
+  private static final int PACKED_ROWS = 2 * Product.BLOCK_ROWS;
 
   private final PonetPooling.Spec spec;
 

@@ -6,12 +6,10 @@ import io.quern.internal.cpu.RejectionTask;
 import io.quern.internal.cpu.RejectionWalk;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.RejectionVerifyKernel;
-import io.quern.internal.scalar.CanonicalMath;
 import io.quern.op.RejectionVerify;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;
 import jdk.incubator.vector.FloatVector;
-import jdk.incubator.vector.VectorMask;
 import jdk.incubator.vector.VectorOperators;
 
 /** Rejection of drafts, what concerns whole rows in vectors, a piece at a time. */
@@ -63,7 +61,7 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
       for (int at = 0; at < n; at += PIECE) {
         int count = Math.min(PIECE, n - at);
         reduction.load(dtype, row, offset + (long) at * dtype.byteSize(), count);
-        exponentials(reduction.piece(), max, inverse, into, at, count);
+        VectorMath.weights(reduction.piece(), max, inverse, into, at, count);
       }
     }
 
@@ -145,22 +143,6 @@ final class SimdRejectionVerify implements RejectionVerifyKernel {
     }
     for (; i < n; i++) {
       into[at + i] = x[i] > 0 ? x[i] : 0;
-    }
-  }
-
-  private static void exponentials(
-      float[] x, float max, float inverse, float[] into, int at, int n) {
-    int i = 0;
-    for (; i <= n - LANES; i += LANES) {
-      FloatVector v = FloatVector.fromArray(Species.FLOAT, x, i);
-      FloatVector exponent = v.sub(max).mul(inverse);
-      VectorMask<Float> nan = exponent.compare(VectorOperators.NE, exponent);
-      VectorMask<Float> top = v.compare(VectorOperators.EQ, max);
-      VectorMath.exp(exponent).blend(0f, nan).blend(1f, top).intoArray(into, at + i);
-    }
-    for (; i < n; i++) {
-      float exponent = (x[i] - max) * inverse;
-      into[at + i] = x[i] == max ? 1 : Float.isNaN(exponent) ? 0 : CanonicalMath.exp(exponent);
     }
   }
 

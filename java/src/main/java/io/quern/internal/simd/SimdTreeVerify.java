@@ -59,10 +59,7 @@ final class SimdTreeVerify implements TreeVerifyKernel {
     protected void weigh(int start, int count) {
       reduction.load(dtype, target, offset + (long) start * dtype.byteSize(), count);
       if (isLogits) {
-        exponentials(reduction.piece(), weights, count, max, scale);
-        for (int i = count & -Species.LANES; i < count; i++) {
-          weights[i] = weight(reduction.piece()[i]);
-        }
+        VectorMath.weights(reduction.piece(), max, scale, weights, 0, count);
       } else {
         positives(reduction.piece(), weights, count);
       }
@@ -78,18 +75,6 @@ final class SimdTreeVerify implements TreeVerifyKernel {
       shiftedProbabilities(weights, logarithms, count, sum);
       RowReduction.log(logarithms, 0, count);
       return reduction.dot(weights, 0, logarithms, 0, count);
-    }
-  }
-
-  /** exp((x − max) · scale), 1 at the maximum and 0 of NaN, of whole vectors. */
-  private static void exponentials(float[] x, float[] out, int n, float max, float scale) {
-    for (int i = 0; i <= n - Species.LANES; i += Species.LANES) {
-      FloatVector value = FloatVector.fromArray(Species.FLOAT, x, i);
-      FloatVector power = VectorMath.exp(value.sub(max).mul(scale));
-      FloatVector.zero(Species.FLOAT)
-          .blend(power, power.compare(VectorOperators.GT, 0))
-          .blend(1, value.compare(VectorOperators.EQ, max))
-          .intoArray(out, i);
     }
   }
 

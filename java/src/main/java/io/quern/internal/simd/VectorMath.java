@@ -67,36 +67,20 @@ final class VectorMath {
     }
   }
 
-  /** e to the power of each lane. */
-  static FloatVector exp(FloatVector x) {
-    FloatVector clamped =
-        x.blend(EXP_MAX, x.compare(VectorOperators.GT, EXP_MAX))
-            .blend(EXP_MIN, x.compare(VectorOperators.LT, EXP_MIN));
-    FloatVector shifted =
-        clamped.fma(
-            FloatVector.broadcast(Species.FLOAT, LOG2_E),
-            FloatVector.broadcast(Species.FLOAT, ROUND));
-    FloatVector n = shifted.sub(ROUND);
-    FloatVector r = n.fma(FloatVector.broadcast(Species.FLOAT, -LN2_HIGH), clamped);
-    r = n.fma(FloatVector.broadcast(Species.FLOAT, -LN2_LOW), r);
-    FloatVector p =
-        r.fma(
-            FloatVector.broadcast(Species.FLOAT, 0x1.6a2434p-10f),
-            FloatVector.broadcast(Species.FLOAT, 0x1.1239e2p-7f));
-    p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.5558f2p-5f));
-    p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.555492p-3f));
-    p = p.fma(r, FloatVector.broadcast(Species.FLOAT, 0x1.fffffcp-2f));
-    FloatVector power = p.fma(r.mul(r), r).add(1);
-    IntVector exponent = shifted.reinterpretAsInts().sub(ROUND_BITS);
-    IntVector half = exponent.lanewise(VectorOperators.ASHR, 1);
-    return power
-        .mul(half.add(BIAS).lanewise(VectorOperators.LSHL, MANTISSA_BITS).reinterpretAsFloats())
-        .mul(
-            exponent
-                .sub(half)
-                .add(BIAS)
-                .lanewise(VectorOperators.LSHL, MANTISSA_BITS)
-                .reinterpretAsFloats());
+  /**
+   * {@code out = exp((x − max) · scale)}: 1 where x is the maximum, 0 where there is no number.
+   *
+   * @param at where the results begin; x begins at 0
+   */
+  static void weights(float[] x, float max, float scale, float[] out, int at, int count) {
+    for (int i = 0; i < count; i++) {
+      out[at + i] = (x[i] - max) * scale;
+    }
+    exp(out, at, count, 0);
+    for (int i = 0; i < count; i++) {
+      float weight = out[at + i] > 0 ? out[at + i] : 0;
+      out[at + i] = x[i] == max ? 1 : weight;
+    }
   }
 
   /** The natural logarithm of each lane. */
