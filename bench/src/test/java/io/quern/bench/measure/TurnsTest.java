@@ -55,6 +55,8 @@ class TurnsTest {
 
   private Process start(Path build, String... words) throws IOException {
     List<String> command = new ArrayList<>();
+    // A shell that runs the tests in the background lets them ignore interrupts.
+    command.addAll(List.of("env", "--default-signal=INT"));
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(List.of("--add-modules", "jdk.incubator.vector", "-cp", build.toString()));
     command.addAll(List.of(Main.class.getName(), "bench", "--preset", "quick"));
