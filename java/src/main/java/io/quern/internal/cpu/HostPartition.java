@@ -137,13 +137,7 @@ public final class HostPartition implements PartitionKernel {
         offsets.set(JAVA_INT, starts + (long) e * Integer.BYTES, 0);
       }
       for (long from = 0; from < spec.count(); from += CHUNK) {
-        int n = load(elements, first, from);
-        for (int i = 0; i < n; i++) {
-          if (elements[i] >= 0) {
-            long next = starts + (elements[i] + 1L) * Integer.BYTES;
-            offsets.set(JAVA_INT, next, offsets.get(JAVA_INT, next) + 1);
-          }
-        }
+        count(offsets, starts, elements, load(elements, first, from));
       }
       int sum = 0;
       for (int e = 1; e <= keys; e++) {
@@ -154,18 +148,42 @@ public final class HostPartition implements PartitionKernel {
       }
       for (long from = 0; from < spec.count(); from += CHUNK) {
         int n = load(elements, first, from);
-        for (int i = 0; i < n; i++) {
-          if (elements[i] >= 0) {
-            long next = starts + (elements[i] + 1L) * Integer.BYTES;
-            int place = offsets.get(JAVA_INT, next);
-            offsets.set(JAVA_INT, next, place + 1);
-            perm.set(JAVA_INT, (first + place) * Integer.BYTES, (int) from + i);
-            elements[i] = place;
-          }
-        }
+        place(offsets, starts, perm, first, elements, (int) from, n);
         storeInverse(elements, first, from, n);
       }
       return sum;
+    }
+
+    private static void count(MemorySegment offsets, long starts, int[] elements, int n) {
+      MemorySegment counts = NativeRows.known(offsets);
+      for (int i = 0; i < n; i++) {
+        if (elements[i] >= 0) {
+          long next = starts + (elements[i] + 1L) * Integer.BYTES;
+          counts.set(JAVA_INT, next, counts.get(JAVA_INT, next) + 1);
+        }
+      }
+    }
+
+    /** Puts elements into perm, and makes places of their keys. */
+    private static void place(
+        MemorySegment offsets,
+        long starts,
+        MemorySegment perm,
+        long first,
+        int[] elements,
+        int from,
+        int n) {
+      MemorySegment places = NativeRows.known(offsets);
+      MemorySegment out = NativeRows.known(perm);
+      for (int i = 0; i < n; i++) {
+        if (elements[i] >= 0) {
+          long next = starts + (elements[i] + 1L) * Integer.BYTES;
+          int place = places.get(JAVA_INT, next);
+          places.set(JAVA_INT, next, place + 1);
+          out.set(JAVA_INT, (first + place) * Integer.BYTES, from + i);
+          elements[i] = place;
+        }
+      }
     }
 
     /** Reads a chunk of a row's keys, with −1 for what is dropped, and returns how many. */

@@ -108,10 +108,11 @@ public final class HostSourceMap implements SourceMapKernel {
     /** Makes groups of tokens. */
     private static void look(
         MemorySegment slot, long row, int tokens, int merged, int[] chunk, int count) {
+      MemorySegment slots = NativeRows.known(slot);
       for (int i = 0; i < count; i++) {
         int group = -1;
         if (chunk[i] >= 0 && chunk[i] < tokens) {
-          group = slot.get(JAVA_INT, row + (long) chunk[i] * Integer.BYTES);
+          group = slots.get(JAVA_INT, row + (long) chunk[i] * Integer.BYTES);
         }
         chunk[i] = group >= 0 && group < merged ? group : -1;
       }

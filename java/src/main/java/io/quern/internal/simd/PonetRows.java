@@ -2,6 +2,7 @@ package io.quern.internal.simd;
 
 import static java.lang.foreign.ValueLayout.JAVA_FLOAT;
 
+import io.quern.internal.cpu.NativeRows;
 import java.lang.foreign.MemorySegment;
 import java.nio.ByteOrder;
 import jdk.incubator.vector.FloatVector;

@@ -1,5 +1,6 @@
 package io.quern.internal.simd;
 
+import io.quern.internal.cpu.NativeRows;
 import io.quern.internal.cpu.PonetTask;
 import java.lang.foreign.MemorySegment;
 import java.util.Arrays;

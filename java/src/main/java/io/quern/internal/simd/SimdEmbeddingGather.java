@@ -4,6 +4,7 @@ import io.quern.Buffer;
 import io.quern.DType;
 import io.quern.internal.cpu.GatherTask;
 import io.quern.internal.cpu.HostStream;
+import io.quern.internal.cpu.NativeRows;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.EmbeddingGatherKernel;
 import io.quern.internal.kernel.Operator;

@@ -3,6 +3,7 @@ package io.quern.internal.simd;
 import io.quern.DType;
 import io.quern.internal.cpu.HostStream;
 import io.quern.internal.cpu.MergeTask;
+import io.quern.internal.cpu.NativeRows;
 import io.quern.internal.device.QueueStream;
 import io.quern.internal.kernel.TokenMergeKernel;
 import io.quern.op.Combine;

@@ -77,7 +77,16 @@ final class VectorMath {
       out[at + i] = (x[i] - max) * scale;
     }
     exp(out, at, count, 0);
-    for (int i = 0; i < count; i++) {
+    int i = 0;
+    for (; i <= count - Species.LANES; i += Species.LANES) {
+      FloatVector power = FloatVector.fromArray(Species.FLOAT, out, at + i);
+      FloatVector value = FloatVector.fromArray(Species.FLOAT, x, i);
+      FloatVector.zero(Species.FLOAT)
+          .blend(power, power.compare(VectorOperators.GT, 0))
+          .blend(1, value.compare(VectorOperators.EQ, max))
+          .intoArray(out, at + i);
+    }
+    for (; i < count; i++) {
       float weight = out[at + i] > 0 ? out[at + i] : 0;
       out[at + i] = x[i] == max ? 1 : weight;
     }

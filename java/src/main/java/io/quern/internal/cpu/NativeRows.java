@@ -1,4 +1,4 @@
-package io.quern.internal.simd;
+package io.quern.internal.cpu;
 
 import java.lang.foreign.MemorySegment;
 import java.lang.foreign.ValueLayout;
@@ -10,26 +10,27 @@ import java.lang.foreign.ValueLayout;
  * and the calls are gone. That holds within a method that is compiled as a whole: not in a loop
  * that was entered before it was compiled, so loops over vectors are in small methods.
  */
-final class NativeRows {
+public final class NativeRows {
   /** The class of native memory that is not mapped from a file; operands have no other. */
   private static final Class<?> NATIVE = MemorySegment.NULL.getClass();
 
   private NativeRows() {}
 
   /** The same segment, of a class that C2 knows. */
-  static MemorySegment known(MemorySegment segment) {
+  public static MemorySegment known(MemorySegment segment) {
     if (segment.getClass() != NATIVE) {
       throw new AssertionError(segment);
     }
     return segment;
   }
 
-  static void copy(MemorySegment source, long offset, MemorySegment out, long target, long bytes) {
+  public static void copy(
+      MemorySegment source, long offset, MemorySegment out, long target, long bytes) {
     MemorySegment.copy(known(source), offset, known(out), target, bytes);
   }
 
   /** Into a float[] or short[] of elements as laid out. */
-  static void copy(
+  public static void copy(
       MemorySegment source, ValueLayout layout, long offset, Object array, int at, int count) {
     MemorySegment.copy(known(source), layout, offset, array, at, count);
   }
