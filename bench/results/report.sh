@@ -11,7 +11,9 @@ rm -rf docs/benchmarks
   bench/results/xeon-amx-2cores-2026-11-26-t1-quick.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-families.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t2-ponet.jsonl \
+  bench/results/xeon-amx-2cores-2026-11-26-t2-merging.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-ponet.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-ponet-lengths.jsonl \
+  bench/results/xeon-amx-2cores-2026-11-26-t1-merging.jsonl \
   --notes bench/results/notes.jsonl --appendix bench/results/appendix.md \
   --out docs/benchmarks --markdown docs/benchmarks.md
