@@ -10,7 +10,7 @@ import java.util.stream.Stream;
 /** Which cases a run times, and for how long. */
 public enum Preset {
   /** A few cases of every operator, briefly: within three minutes. */
-  QUICK(new Comparison.StopRule(7, 0.2, 0.4)) {
+  QUICK(new Comparison.StopRule(7, 0.2, 1)) {
     @Override
     Stream<TimedCase> cases() {
       return TimedCase.all().stream().filter(TimedCase::quick);

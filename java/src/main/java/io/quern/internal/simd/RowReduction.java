@@ -102,7 +102,7 @@ final class RowReduction {
     for (long start = 0; start < n; start += PIECE) {
       int count = (int) Math.min(PIECE, n - start);
       load(dtype, row, offset + start * dtype.byteSize(), count);
-      exp(tile.floats, 0, count, max);
+      VectorMath.exp(tile.floats, 0, count, max);
       total += sum(tile.floats, 0, count);
     }
     return total;
@@ -221,11 +221,6 @@ final class RowReduction {
       i++;
     }
     return i < n ? i : -1;
-  }
-
-  /** {@code x = exp(x − max)}, in place. */
-  static void exp(float[] x, int at, int n, float max) {
-    VectorMath.exp(x, at, n, max);
   }
 
   /** {@code x = log(x)}, in place. */

@@ -168,7 +168,7 @@ final class SimdBeamExpand implements BeamExpandKernel {
       for (int c = 0; c < candidates; c++) {
         v[at + c] = own - g[c];
       }
-      RowReduction.exp(g, 0, candidates, greatest);
+      VectorMath.exp(g, 0, candidates, greatest);
       for (int c = 0; c < candidates; c++) {
         g[c] = -g[c];
       }
@@ -177,7 +177,7 @@ final class SimdBeamExpand implements BeamExpandKernel {
         v[at + c] += logs[c];
         g[c] = -Math.abs(v[at + c]);
       }
-      RowReduction.exp(g, 0, candidates, 0);
+      VectorMath.exp(g, 0, candidates, 0);
       log1p(g, logs, candidates);
       for (int c = 0; c < candidates; c++) {
         v[at + c] = (own - (v[at + c] > 0 ? v[at + c] : 0)) - logs[c];
@@ -203,7 +203,7 @@ final class SimdBeamExpand implements BeamExpandKernel {
         kept[rank] = keptScore(request, rank);
       }
       float max = RowReduction.max(kept, 0, keep);
-      RowReduction.exp(kept, 0, keep, max);
+      VectorMath.exp(kept, 0, keep, max);
       float total = scratch.reduction.sum(kept, 0, keep);
       for (int rank = 0; rank < keep; rank++) {
         emitWeight(request, rank, max == Float.NEGATIVE_INFINITY ? 0 : kept[rank] / total);

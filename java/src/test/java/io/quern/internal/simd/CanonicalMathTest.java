@@ -31,7 +31,7 @@ class CanonicalMathTest {
 
       @Override
       void vector(float[] x) {
-        RowReduction.exp(x, 0, BLOCK, 0);
+        VectorMath.exp(x, 0, BLOCK, 0);
       }
     },
     LOG(0.88, 0xc1c7d400de8af5d5L, Math::log) {
