@@ -297,8 +297,7 @@ int cublasGemmStridedBatchedEx(void* handle, int transa, int transb, int m, int 
   memcpy(&product.beta, beta, sizeof(float));
   product.workspace = found->workspace;
   product.workspace_bytes = found->workspace_bytes;
-  return quern_emulation_queue(found->stream, multiply, &product, sizeof(product)) == 0
-             ? CUBLAS_STATUS_SUCCESS
-             : kExecutionFailed;
+  if (quern_emulation_queue(found->stream, multiply, &product, sizeof(product)) != 0) return kExecutionFailed;
+  return CUBLAS_STATUS_SUCCESS;
 }
 #pragma GCC visibility pop
