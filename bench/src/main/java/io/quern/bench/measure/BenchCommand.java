@@ -1,5 +1,6 @@
 package io.quern.bench.measure;
 
+import io.quern.Backend;
 import io.quern.Backends;
 import io.quern.Device;
 import io.quern.bench.Arguments;
@@ -18,6 +19,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
@@ -35,9 +37,12 @@ public final class BenchCommand implements Command {
   private static final Option FORKS =
       new Option("--forks", "N", "measure in N JVMs, one after another; needs --json");
   private static final Option AGAINST =
-      new Option("--against", "JAR", "measure the build JAR in turns with this one, and compare");
+      new Option("--against", "JAR", "measure the build JAR beside this one, and compare");
   private static final Option MINUTES =
-      new Option("--minutes", "N", "with --against: no more pairs of JVMs after N; default 15");
+      new Option(
+          "--minutes",
+          "N",
+          "with --against: no JVM is started after N, but for the first five; default 30");
   private static final Option PRESET =
       new Option("--preset", "NAME", "quick (within 3 minutes), full, or grid; default full");
   private static final Option SECONDS =
@@ -63,15 +68,19 @@ public final class BenchCommand implements Command {
 
   private static final int MOST_FORKS = 100;
   private static final int MOST_SECONDS = 600;
-  private static final int DEFAULT_MINUTES = 15;
+  private static final int DEFAULT_MINUTES = 30;
   private static final int MOST_MINUTES = 24 * 60;
 
   /** Stands among the operators for the cost of calling native code at all. */
   private static final String DOWNCALL = "downcall";
 
-  /** What holds for every case of a run. */
+  /** What holds for every case of a run; beside another build or not. */
   private record Setup(
-      List<Device> devices, Comparison.StopRule rule, Rooflines rooflines, boolean hugePages) {}
+      List<Device> devices,
+      Comparison.StopRule rule,
+      Rooflines rooflines,
+      boolean hugePages,
+      Optional<OtherBuild> other) {}
 
   /** Parts of an id: {@code embedding_gather/f32-table1GiB} has three. */
   private static final Pattern SEPARATOR = Pattern.compile("[/-]");
@@ -122,10 +131,10 @@ public final class BenchCommand implements Command {
     between two events around the queued launches. "downcall" is the cost of calling a native
     function that does nothing, where the libraries are there, driver or not.
 
-    --against measures JAR, an older build, and this one in turns, four JVMs of each, and says what
-    became slower (see compare --help). Cases that are not decided are measured again, until there
-    are 6, 9, 13 or 19 of each. The lines of JAR go beside FILE: after-against.jsonl beside
-    after.jsonl.
+    --against measures JAR, an older build, and this one in the same JVMs, in turns on the same
+    operands, and says what became slower (see compare --help). The first five JVMs measure all
+    cases; those that are not decided are measured again, until there are 8, 12, 18 or 27 JVMs.
+    JAR's back ends are called before:simd and before:scalar. With --append it is one more JVM.
 
     Published figures also need JMH:
     java -cp quern-bench.jar org.openjdk.jmh.Main -prof gc
@@ -149,12 +158,13 @@ public final class BenchCommand implements Command {
     if (file.isEmpty() && (arguments.has(FORKS) || arguments.has(APPEND) || against)) {
       throw new BadArgumentsException("--forks, --append and --against need --json FILE");
     }
-    if (against && (arguments.has(FORKS) || arguments.has(APPEND))) {
-      throw new BadArgumentsException("--against has forks of its own, in files that it begins");
+    if (against && arguments.has(FORKS)) {
+      throw new BadArgumentsException("--against has as many forks as it takes");
     }
     if (arguments.has(MINUTES) && !against) {
       throw new BadArgumentsException("--minutes is for --against");
     }
+    Optional<Set<Backend>> backends = against ? Optional.of(cpu(arguments)) : arguments.backends();
     int minutes = arguments.integer(MINUTES, DEFAULT_MINUTES, 1, MOST_MINUTES);
     boolean hugePages = arguments.has(HUGE_PAGES);
     int threads = arguments.integer(THREADS, 1, 1, Runtime.getRuntime().availableProcessors());
@@ -162,8 +172,8 @@ public final class BenchCommand implements Command {
     Set<String> operators = operators(arguments);
     List<TimedCase> cases = chosen(preset, operators, arguments);
     boolean withDowncall =
-        operators.contains(DOWNCALL) && !arguments.has(CASE) && !arguments.has(DTYPE);
-    Comparison.StopRule rule = preset.rule();
+        operators.contains(DOWNCALL) && !arguments.has(CASE) && !arguments.has(DTYPE) && !against;
+    Comparison.StopRule rule = against ? preset.rule().ofInstances() : preset.rule();
     if (arguments.has(SECONDS)) {
       rule = rule.lasting(arguments.integer(SECONDS, 1, 1, MOST_SECONDS));
     }
@@ -171,9 +181,10 @@ public final class BenchCommand implements Command {
     if (forks > 1) {
       return new Forks(terminal).run(forks, arguments.without(FORKS), file.get());
     }
-    if (against) {
-      return new Turns(terminal, Path.of(arguments.value(AGAINST).get()), file.get())
-          .run(arguments.without(AGAINST, MINUTES, JSON, CASE), arguments.list(CASE), minutes);
+    if (against && !arguments.has(APPEND)) {
+      OtherBuild.requireJar(Path.of(arguments.value(AGAINST).get()));
+      return new Rounds(terminal, file.get())
+          .run(arguments.without(MINUTES, CASE), arguments.list(CASE), minutes);
     }
     Backends.probe().lines().forEach(terminal.out()::println);
     ResultTable table = new ResultTable();
@@ -182,17 +193,28 @@ public final class BenchCommand implements Command {
     Rooflines last;
     boolean unstable;
     List<String> downcalls = List.of();
-    try (OpenDevices devices = new OpenDevices(arguments.backends(), threads);
+    try (OpenDevices devices = new OpenDevices(backends, threads);
+        OtherBuild other =
+            against
+                ? new OtherBuild(
+                    Path.of(arguments.value(AGAINST).get()),
+                    backends.get(),
+                    threads,
+                    Rounds.measured(file.get()) % 2 == 0)
+                : null;
         MemoryProbe memory = new MemoryProbe(threads, hugePages, devices.gpu());
         RunLog log = new RunLog(stream(file, arguments.has(APPEND)), preset, rule, hugePages);
         Progress progress = terminal.progress("bench", cases.size() + (withDowncall ? 3 : 2))) {
+      if (other != null) {
+        log.beside(other.commit());
+      }
       progress.step("rooflines");
       first = memory.measure();
       log.first(first);
-      Setup setup = new Setup(devices.all(), rule, first, hugePages);
+      Setup setup = new Setup(devices.all(), rule, first, hugePages, Optional.ofNullable(other));
       for (TimedCase one : cases) {
         progress.step(one.id());
-        measure(one, setup, table, log).ifPresent(disagreements::add);
+        measure(one, setup, table, log, terminal.err()).ifPresent(disagreements::add);
       }
       if (withDowncall) {
         progress.step(DOWNCALL);
@@ -209,10 +231,24 @@ public final class BenchCommand implements Command {
     out.println("first: " + first);
     out.println("last:  " + last);
     if (unstable) {
-      out.println("UNSTABLE: the rooflines changed during the run; do not use these figures");
+      out.println(
+          "UNSTABLE: the rooflines changed during the run; do not use these figures"
+              + (against ? ", other than the ratios of two builds" : ""));
     }
     disagreements.forEach(line -> out.println("DIFFERENT: " + line));
     return disagreements.isEmpty() ? Outcome.OK : Outcome.FAILED;
+  }
+
+  /** CPU back ends: those that are asked for, or all. */
+  private static Set<Backend> cpu(Arguments arguments) {
+    Set<Backend> cpu = EnumSet.of(Backend.SCALAR, Backend.SIMD);
+    Set<Backend> asked = arguments.backends().orElse(cpu);
+    if (!cpu.containsAll(asked)) {
+      throw new BadArgumentsException(
+          "--against is for CPU back ends: two builds cannot load one CUDA library in one JVM;"
+              + " measure each with --forks 4, then compare");
+    }
+    return asked;
   }
 
   private static Preset preset(Arguments arguments) {
@@ -268,27 +304,41 @@ public final class BenchCommand implements Command {
         : Files.newOutputStream(file.get());
   }
 
-  private static Optional<String> measure(TimedCase one, Setup setup, ResultTable table, RunLog log)
+  private static Optional<String> measure(
+      TimedCase one, Setup setup, ResultTable table, RunLog log, PrintStream err)
       throws IOException {
+    List<Contender> open = new ArrayList<>();
     try (Arena arena = Arena.ofShared();
         HugePageMemory hugePages = new HugePageMemory()) {
-      Workload workload = one.workload().apply(setup.hugePages() ? hugePages : arena);
-      List<Contender> contenders =
-          workload.contenders(setup.devices(), setup.rooflines().threads());
+      SharedMemory memory = new SharedMemory(setup.hugePages() ? hugePages : arena);
+      Workload workload = one.workload().apply(memory);
+      int threads = setup.rooflines().threads();
       try {
-        if (contenders.isEmpty()) {
-          return Optional.empty(); // something of another library, which is not there
+        if (setup.other().isPresent()) {
+          open.addAll(setup.other().get().contenders(one, memory, workload, setup.devices()));
+        } else {
+          open.addAll(workload.contenders(setup.devices(), threads));
         }
-        Comparison comparison = new Comparison(workload, contenders, setup.rooflines().threads());
-        Optional<String> disagreement = comparison.disagreement();
+        if (open.isEmpty()) { // something of another library, or build, which is not there
+          setup
+              .other()
+              .filter(other -> workload.hasBackends())
+              .ifPresent(other -> err.println(other.lacks(one)));
+          return Optional.empty();
+        }
+        List<Contender> timed = List.copyOf(open);
+        if (setup.other().isPresent()) { // two builds may err alike: a plain loop does not
+          workload.loops().values().forEach(loop -> open.addFirst(loop.get()));
+        }
+        Optional<String> disagreement = new Comparison(workload, open, threads).disagreement();
         if (disagreement.isPresent()) {
           log.refused(one, workload, disagreement.get());
           return disagreement;
         }
-        Comparison.Result result = comparison.measure(setup.rule());
+        Comparison.Result result = new Comparison(workload, timed, threads).measure(setup.rule());
         table.add(workload, result, setup.rooflines());
-        for (int i = 0; i < contenders.size(); i++) {
-          Contender contender = contenders.get(i);
+        for (int i = 0; i < timed.size(); i++) {
+          Contender contender = timed.get(i);
           log.figure(
               one,
               workload,
@@ -299,7 +349,7 @@ public final class BenchCommand implements Command {
         }
         return Optional.empty();
       } finally {
-        contenders.forEach(Contender::close);
+        open.forEach(Contender::close);
       }
     }
   }

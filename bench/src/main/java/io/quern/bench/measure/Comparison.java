@@ -67,6 +67,11 @@ public final class Comparison {
       return new StopRule(turns, seconds, warmUp);
     }
 
+    /** The same, or so much of it that every instance has been sampled twice, and for a second. */
+    StopRule ofInstances() {
+      return new StopRule(Math.max(turns, 2 * Instances.COUNT), Math.max(seconds, 1), warmUp);
+    }
+
     @Override
     public String toString() {
       return "%d turns and %s s after a warm-up of %s s".formatted(turns, seconds, warmUp);

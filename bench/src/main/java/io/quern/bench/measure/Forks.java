@@ -15,9 +15,6 @@ import java.util.List;
  * the layout of memory make different from one JVM to the next is then seen.
  */
 final class Forks {
-  /** The class path of this build. */
-  static final String OWN = System.getProperty("java.class.path");
-
   /** Instead of an exit code: this JVM is ending as well, and nothing must follow. */
   static final int ENDING = -1;
 
@@ -43,7 +40,7 @@ final class Forks {
     Outcome worst = Outcome.OK;
     for (int fork = 1; fork <= forks; fork++) {
       terminal.err().println("fork %d of %d".formatted(fork, forks));
-      int code = run(OWN, appending);
+      int code = run(appending);
       if (code == ENDING) {
         return Outcome.FAILED;
       }
@@ -55,15 +52,14 @@ final class Forks {
   /**
    * Runs {@code bench} in a JVM like this one.
    *
-   * @param classPath of the build that is measured
    * @return the exit code, or {@link #ENDING}
    */
-  static int run(String classPath, List<String> words) throws IOException, InterruptedException {
+  static int run(List<String> words) throws IOException, InterruptedException {
     List<String> command = new ArrayList<>();
     command.add(Path.of(System.getProperty("java.home"), "bin", "java").toString());
     command.addAll(ManagementFactory.getRuntimeMXBean().getInputArguments());
     command.add("-cp");
-    command.add(classPath);
+    command.add(System.getProperty("java.class.path"));
     command.add(Main.class.getName());
     command.add("bench");
     command.addAll(words);

@@ -19,6 +19,8 @@ import java.util.Optional;
  * run was interrupted.
  */
 final class RunLog implements Closeable {
+  static final String RUN = "quern-bench-run/1";
+
   private final JsonLines json;
   private final Preset preset;
   private final Comparison.StopRule rule;
@@ -28,6 +30,7 @@ final class RunLog implements Closeable {
   private final Map<String, Object> environment;
   private final Thread lastWords = new Thread(this::interrupted, "last line");
   private Rooflines first;
+  private String commitBefore = "";
   private boolean ended;
 
   /** Begins a run; its lines go to {@code out}, which should not buffer. */
@@ -43,6 +46,11 @@ final class RunLog implements Closeable {
     this.commit = Environment.commit();
     this.environment = Environment.describe();
     Runtime.getRuntime().addShutdownHook(lastWords);
+  }
+
+  /** Another build takes part, which was built from that commit. */
+  void beside(String commit) {
+    commitBefore = commit;
   }
 
   /** The rooflines that were measured before everything else. */
@@ -93,6 +101,9 @@ final class RunLog implements Closeable {
     boolean gpu = timing.name().equals(Backend.CUDA.id());
     Statistics.Interval median = timing.median();
     Map<String, Object> line = line(one, workload);
+    if (timing.name().startsWith(OtherBuild.BEFORE)) {
+      line.put("commit", commitBefore);
+    }
     line.put("implementation", timing.name());
     line.put("mode", gpu ? "gpu events" : "wall clock");
     line.put("threads", timing.name().startsWith("java") ? 1 : first.threads());
@@ -178,7 +189,7 @@ final class RunLog implements Closeable {
 
   /** Ends the run. */
   synchronized void last(Rooflines last, boolean unstable) throws IOException {
-    Map<String, Object> line = line("quern-bench-run/1");
+    Map<String, Object> line = line(RUN);
     line.put("preset", preset.id());
     line.put("rooflines_first", figures(first));
     line.put("rooflines_last", figures(last));
@@ -193,7 +204,7 @@ final class RunLog implements Closeable {
       return;
     }
     ended = true;
-    Map<String, Object> line = line("quern-bench-run/1");
+    Map<String, Object> line = line(RUN);
     line.put("preset", preset.id());
     if (first != null) {
       line.put("rooflines_first", figures(first));

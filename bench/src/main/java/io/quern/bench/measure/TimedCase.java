@@ -3,6 +3,7 @@ package io.quern.bench.measure;
 import java.lang.foreign.SegmentAllocator;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Optional;
 import java.util.function.Function;
 import java.util.stream.Stream;
 
@@ -57,15 +58,19 @@ public record TimedCase(
     return all;
   }
 
+  /** The case of that id, if there is one. */
+  static Optional<TimedCase> find(String id) {
+    return Stream.concat(all().stream(), PublishedGrids.cases())
+        .filter(timed -> timed.id.equals(id))
+        .findFirst();
+  }
+
   /**
    * The case of that id.
    *
    * @throws IllegalArgumentException if there is none
    */
   public static TimedCase named(String id) {
-    return Stream.concat(all().stream(), PublishedGrids.cases())
-        .filter(timed -> timed.id.equals(id))
-        .findFirst()
-        .orElseThrow(() -> new IllegalArgumentException("no case is called " + id));
+    return find(id).orElseThrow(() -> new IllegalArgumentException("no case is called " + id));
   }
 }

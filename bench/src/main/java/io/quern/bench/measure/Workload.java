@@ -196,6 +196,25 @@ public final class Workload {
     return new DeviceContender(device, this, plan);
   }
 
+  /** Whether Quern computes it. */
+  boolean hasBackends() {
+    return plan != null;
+  }
+
+  /**
+   * Back ends, if there are any for this, each in several instances; to be closed by the caller.
+   */
+  List<Contender> instances(List<Device> devices) {
+    return plan == null
+        ? List.of()
+        : devices.stream()
+            .<Contender>map(
+                device ->
+                    new Instances(
+                        Stream.generate(() -> on(device)).limit(Instances.COUNT).toList()))
+            .toList();
+  }
+
   /**
    * All of them, perhaps none: the plain loops, the devices, the peers whose engine is on the class
    * path. A peer may lack outputs, so it is never the first, whom all others are held to.

@@ -3,45 +3,36 @@ package io.quern.bench.report;
 import java.util.Arrays;
 
 /**
- * How the time of one thing changed from some runs to others. Of runs in any order the median of
- * all ratios of a later to an earlier run, with the interval of Hodges, Lehmann and Moses, which
- * has its 95 % whatever the distribution of times is. Of runs in pairs the trimmed mean of their
- * ratios, with Yuen's interval of {@value #PAIRED_PERCENT} %.
+ * How the time of one thing changed. Of runs in any order the median of all ratios of a later to an
+ * earlier run, with the interval of Hodges, Lehmann and Moses, which has its 95 % whatever the
+ * distribution of times is. Of both builds in the same runs the trimmed mean of their ratios, with
+ * Yuen's interval of 99 %. Where runs are too few for an interval it goes from 0 to infinity.
  *
  * @param low bound of the ratio of the times, above 1 where it became slower
  * @param ratio the estimate
  * @param high bound
- * @param paired whether it is of runs in pairs
  */
-record Change(double low, double ratio, double high, boolean paired) {
+record Change(double low, double ratio, double high) {
   /** A change that is nearer to 1 than this is none, however well it is shown. */
   private static final double NOISE = 0.02;
 
-  /** Of the interval, on each side. */
+  /** Of the interval of runs in any order, on each side. */
   private static final double TAIL = 0.025;
 
-  /**
-   * What one run differs from the next beyond what it knows of itself: a JVM's compiled code and
-   * layout of memory. The least half of an interval where there are too few runs to see it.
-   */
-  private static final double BETWEEN_RUNS = 0.07;
-
-  /** From so many pairs of runs on they are read as pairs. */
-  static final int LEAST_PAIRS = 4;
+  /** Fewer runs of both builds have no interval. */
+  private static final int LEAST_RUNS = 4;
 
   /**
-   * More than 95, since {@code bench --against} looks up to five times whether a case is decided,
+   * The quantile of the normal distribution that leaves half a percent above it. The interval is
+   * one of 99 %, since {@code bench --against} looks up to five times whether a case is decided,
    * and each look may err: 5 times 1 % are the 5 % that all of them may (Bonferroni).
    */
-  static final int PAIRED_PERCENT = 99;
-
-  /** The quantile of the normal distribution that leaves half a percent above it. */
   private static final double Z = 2.575829;
 
-  /** The share of pairs that is trimmed at each end: a fork that met a bad minute is one of few. */
+  /** The share of runs that is trimmed at each end, so that a bad one counts little. */
   private static final double TRIMMED = 0.2;
 
-  /** From so many pairs on. */
+  /** From so many on. */
   private static final int LEAST_TRIMMED = 6;
 
   /** What is said of a case. */
@@ -57,10 +48,8 @@ record Change(double low, double ratio, double high, boolean paired) {
    *
    * @param before times in any unit
    * @param after in the same unit
-   * @param within what a run knows of its own time: the logarithm of the largest share by which it
-   *     may be off; of interest where a side has one run only
    */
-  static Change between(double[] before, double[] after, double within) {
+  static Change between(double[] before, double[] after) {
     double[] logs = new double[before.length * after.length];
     int n = 0;
     for (double earlier : before) {
@@ -69,32 +58,30 @@ record Change(double low, double ratio, double high, boolean paired) {
       }
     }
     Arrays.sort(logs);
-    int outside = outside(before.length, after.length);
-    double middle = (logs[(n - 1) / 2] + logs[n / 2]) / 2;
-    double alone = before.length == 1 || after.length == 1 ? within : 0;
-    double least = outside < 0 ? Math.log1p(BETWEEN_RUNS) + alone : 0;
-    int cut = Math.max(0, outside);
-    return new Change(
-        Math.exp(Math.min(logs[cut], middle - least)),
-        Math.exp(middle),
-        Math.exp(Math.max(logs[n - 1 - cut], middle + least)),
-        false);
+    double ratio = Math.exp((logs[(n - 1) / 2] + logs[n / 2]) / 2);
+    int cut = outside(before.length, after.length);
+    return cut < 0
+        ? unknown(ratio)
+        : new Change(Math.exp(logs[cut]), ratio, Math.exp(logs[n - 1 - cut]));
+  }
+
+  private static Change unknown(double ratio) {
+    return new Change(0, ratio, Double.POSITIVE_INFINITY);
   }
 
   /**
-   * The change between runs that were taken in turns: what both runs of a pair have in common, such
-   * as a slower hour of the machine, is none of it.
+   * The change between two builds that were measured beside one another.
    *
-   * @param before times in any unit
-   * @param after run i of them beside run i of the others
+   * @param ratios of their times, one for each run
    */
-  static Change paired(double[] before, double[] after) {
-    int n = before.length;
-    double[] logs = new double[n];
-    Arrays.setAll(logs, i -> Math.log(after[i] / before[i]));
-    Arrays.sort(logs);
+  static Change beside(double[] ratios) {
+    int n = ratios.length;
+    double[] logs = Arrays.stream(ratios).map(Math::log).sorted().toArray();
     int cut = n < LEAST_TRIMMED ? 0 : (int) (TRIMMED * n);
     double mean = Arrays.stream(logs, cut, n - cut).average().orElseThrow();
+    if (n < LEAST_RUNS) {
+      return unknown(Math.exp(mean));
+    }
     Arrays.fill(logs, 0, cut, logs[cut]); // winsorized, for the variance
     Arrays.fill(logs, n - cut, n, logs[n - cut - 1]);
     double middle = Arrays.stream(logs).average().orElseThrow();
@@ -102,7 +89,7 @@ record Change(double low, double ratio, double high, boolean paired) {
     double left = n - 2 * cut;
     double error = Math.sqrt(squares / (n - 1)) / (left / n * Math.sqrt(n));
     double half = student(left - 1) * error;
-    return new Change(Math.exp(mean - half), Math.exp(mean), Math.exp(mean + half), true);
+    return new Change(Math.exp(mean - half), Math.exp(mean), Math.exp(mean + half));
   }
 
   /**
@@ -117,11 +104,6 @@ record Change(double low, double ratio, double high, boolean paired) {
         + (z3 + Z) / (4 * degrees)
         + (5 * z5 + 16 * z3 + 3 * Z) / (96 * degrees * degrees)
         + (3 * z7 + 19 * z5 + 17 * z3 - 15 * Z) / (384 * Math.pow(degrees, 3));
-  }
-
-  /** Whether so many runs are enough for the interval. */
-  static boolean enough(int before, int after) {
-    return outside(before, after) >= 0;
   }
 
   /**
@@ -154,6 +136,11 @@ record Change(double low, double ratio, double high, boolean paired) {
     throw new AssertionError("a distribution that never gets to 1");
   }
 
+  /** Whether there were runs enough for an interval. */
+  boolean hasInterval() {
+    return low > 0;
+  }
+
   /** Of the interval: how many times its high end is its low one. */
   double width() {
     return high / low;
@@ -161,9 +148,8 @@ record Change(double low, double ratio, double high, boolean paired) {
 
   /**
    * The verdict. A change is called one if the interval leaves out everything near none and the
-   * estimate is at least half the margin; things are the same if it is less, in an interval that
-   * reaches no further from it than the margin or, of pairs, leaves out every change of the margin:
-   * they are looked at until they are decided, and would come by a narrow interval in the end.
+   * estimate is at least half the margin; things are the same if the estimate is less and the
+   * interval leaves out every change of the margin.
    *
    * @param margin the least change that matters: 0.1 for 10 %
    */
@@ -175,8 +161,7 @@ record Change(double low, double ratio, double high, boolean paired) {
     if (high < 1 / (1 + NOISE) && ratio <= 1 / half) {
       return Verdict.FASTER;
     }
-    boolean narrow =
-        paired ? high < 1 + margin && low > 1 / (1 + margin) : Math.sqrt(high / low) < 1 + margin;
+    boolean narrow = high < 1 + margin && low > 1 / (1 + margin);
     return narrow && ratio < half && ratio > 1 / half ? Verdict.SAME : Verdict.AMBIGUOUS;
   }
 }

@@ -2,7 +2,6 @@ package io.quern.bench.report;
 
 import java.io.IOException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -10,77 +9,45 @@ import java.util.Map;
 import java.util.Optional;
 import java.util.OptionalDouble;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
  * What two result files say of the same cases.
  *
  * @param before figures of a case by the run that they are of
  * @param after the same of the other file
- * @param pairs runs that were taken one after the other, where all of both sides were, and are
- *     enough; empty otherwise
  * @param broken cases that had figures and are refused now
  * @param remarks for the reader, on what was left out
  */
 record Sides(
     Map<Figure.Key, Map<String, Figure>> before,
     Map<Figure.Key, Map<String, Figure>> after,
-    List<Pair> pairs,
     List<String> broken,
     List<String> remarks) {
 
   private static final String COPY = "a copy";
   private static final String ITSELF = "";
 
-  /** Two runs, one of each side. */
-  record Pair(String before, String after) {}
-
-  /** A change, and how the times were read. */
-  record Reading(Change change, String how) {}
-
   static Sides of(String before, String after) throws IOException {
     ResultFile earlier = ResultFile.read(List.of(before));
     ResultFile later = ResultFile.read(List.of(after));
-    List<Pair> pairs = pairs(runs(earlier), runs(later));
     List<String> remarks = new ArrayList<>();
-    boolean all = !pairs.isEmpty();
     return new Sides(
-        times(earlier, "before", all, remarks),
-        times(later, "after", all, remarks),
-        pairs,
+        times(earlier, "before", remarks),
+        times(later, "after", remarks),
         broken(earlier, later),
         remarks);
   }
 
-  /** Names of the runs that have figures; they begin with the time, so that order is theirs. */
+  /** Names of the runs that have figures. */
   private static Set<String> runs(ResultFile file) {
-    return file.figures().stream().map(Figure::run).collect(Collectors.toCollection(TreeSet::new));
+    return file.figures().stream().map(Figure::run).collect(Collectors.toSet());
   }
 
-  /** Of runs that were taken in turns. A last one without its other was interrupted. */
-  private static List<Pair> pairs(Set<String> before, Set<String> after) {
-    Map<String, Boolean> inOrder = new TreeMap<>();
-    before.forEach(run -> inOrder.put(run, true));
-    after.forEach(run -> inOrder.put(run, false));
-    List<String> runs = List.copyOf(inOrder.keySet());
-    List<Pair> pairs = new ArrayList<>();
-    for (int i = 0; i + 1 < runs.size(); i += 2) {
-      String first = runs.get(i);
-      String second = runs.get(i + 1);
-      if (inOrder.get(first).equals(inOrder.get(second))) {
-        return List.of();
-      }
-      pairs.add(inOrder.get(first) ? new Pair(first, second) : new Pair(second, first));
-    }
-    return pairs.size() < Change.LEAST_PAIRS ? List.of() : pairs;
-  }
-
-  /** The figures of a file's stable runs, or of all where none is, or all are wanted. */
+  /** The figures of a file's stable runs, or of all where none is. */
   private static Map<Figure.Key, Map<String, Figure>> times(
-      ResultFile file, String side, boolean withUnstable, List<String> remarks) {
+      ResultFile file, String side, List<String> remarks) {
     Set<String> runs = runs(file);
     Set<String> unstable =
         file.runs().stream()
@@ -88,8 +55,8 @@ record Sides(
             .map(run -> run.text("run", run.file()))
             .filter(runs::contains)
             .collect(Collectors.toSet());
-    boolean all = withUnstable || unstable.size() == runs.size();
-    if (!unstable.isEmpty() && !withUnstable) {
+    boolean all = unstable.size() == runs.size();
+    if (!unstable.isEmpty()) {
       remarks.add(
           all
               ? "%s: every run is unstable, since its rooflines changed".formatted(side)
@@ -119,8 +86,8 @@ record Sides(
   }
 
   /** What both sides have: of Quern, or of plain loops and peers as well. */
-  List<Figure.Key> common(boolean all) {
-    return wanted(all).stream().filter(after::containsKey).toList();
+  List<Compared> compared(boolean all) {
+    return wanted(all).stream().filter(after::containsKey).map(this::reading).toList();
   }
 
   /** What only the first side has. */
@@ -140,42 +107,28 @@ record Sides(
    * The change of a case that both sides have: of all ways to read the times the one with the
    * narrowest interval, whatever it says.
    */
-  Reading reading(Figure.Key key) {
+  private Compared reading(Figure.Key key) {
     Map<String, Change> readings = new LinkedHashMap<>();
     for (String yardstick : yardsticks(key)) {
       change(key, yardstick).ifPresent(change -> readings.put("against " + yardstick, change));
     }
-    if (readings.isEmpty() || !pairs.isEmpty()) { // a time alone says little, but beside another
+    if (readings.isEmpty()) {
       change(key, ITSELF).ifPresent(change -> readings.put("as it is", change));
     }
+    String lines =
+        Compared.lines(before.get(key).values()) + ", " + Compared.lines(after.get(key).values());
     return readings.entrySet().stream()
-        .map(one -> new Reading(one.getValue(), one.getKey()))
+        .map(one -> new Compared(key, one.getValue(), one.getKey() + "; " + lines))
         .min(Comparator.comparingDouble(one -> one.change().width()))
         .orElseThrow();
   }
 
   private Optional<Change> change(Figure.Key key, String yardstick) {
-    double[][] paired =
-        pairs.stream()
-            .map(
-                pair ->
-                    new double[] {
-                      time(before, pair.before(), key, yardstick),
-                      time(after, pair.after(), key, yardstick)
-                    })
-            .filter(pair -> pair[0] > 0 && pair[1] > 0)
-            .toArray(double[][]::new);
-    if (paired.length >= Change.LEAST_PAIRS) {
-      return Optional.of(
-          Change.paired(
-              Arrays.stream(paired).mapToDouble(pair -> pair[0]).toArray(),
-              Arrays.stream(paired).mapToDouble(pair -> pair[1]).toArray()));
-    }
     double[] earlier = times(before, key, yardstick);
     double[] later = times(after, key, yardstick);
     return earlier.length == 0 || later.length == 0
         ? Optional.empty()
-        : Optional.of(Change.between(earlier, later, within(key)));
+        : Optional.of(Change.between(earlier, later));
   }
 
   /** Of all runs that have both. */
@@ -191,9 +144,6 @@ record Sides(
   private static double time(
       Map<Figure.Key, Map<String, Figure>> side, String run, Figure.Key key, String yardstick) {
     Figure figure = side.get(key).get(run);
-    if (figure == null) {
-      return 0;
-    }
     double over =
         switch (yardstick) {
           case ITSELF -> 1;
@@ -223,20 +173,6 @@ record Sides(
       }
     }
     return names;
-  }
-
-  /** By how much a run may be off: how far its own middle is above what is taken as its time. */
-  private double within(Figure.Key key) {
-    return Stream.concat(before.get(key).values().stream(), after.get(key).values().stream())
-        .mapToDouble(one -> Math.log(Math.max(1, middle(one) / low(one))))
-        .max()
-        .orElse(0);
-  }
-
-  private static double middle(Figure figure) {
-    OptionalDouble onCore =
-        figure.threads() == 1 ? figure.line().maybe("cpu_us.p50") : OptionalDouble.empty();
-    return onCore.orElse(figure.micros().median());
   }
 
   /** The time of a run that interference has least to do with. */

@@ -39,9 +39,10 @@ class BenchCommandTest {
           --forks 3                    | need --json FILE
           --append                     | need --json FILE
           --against old.jar            | need --json FILE
-          --against x --json y --forks 2 | --against has forks of its own
-          --against x --json y --append  | --against has forks of its own
+          --against x --json y --forks 2 | --against has as many forks as it takes
+          --against x --json y --backend simd,cuda | --against is for CPU back ends
           --against no-such.jar --json y | there is no file no-such.jar
+          --against no-such.jar --json y --append | there is no file no-such.jar
           --minutes 3                  | --minutes is for --against
           --case no-such-case          | no case of preset full has an id with no-such-case
           --quick --dtype f8,f4        | no case of preset quick has an id with f8 or f4

@@ -25,6 +25,13 @@ final class Written {
     return this;
   }
 
+  /** Figures of a run in which an earlier build took its turns as well. */
+  Written beside(String run, String id, double before, double micros) {
+    lines.add(line(run, id, "before:simd", before, before));
+    lines.add(line(run, id, "simd", micros, before).replace("java-segment", "before:simd"));
+    return this;
+  }
+
   Written line(String line) {
     lines.add(line);
     return this;

@@ -26,8 +26,8 @@ import javax.tools.ToolProvider;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Builds in turns, each in JVMs of its own, from the command line to the verdict. */
-class TurnsTest {
+/** Two builds beside one another, from the command line to the verdict. */
+class RoundsTest {
   private static final int SIGINT = 130; // 128 plus the signal's number
 
   private static final Path SOURCE =
@@ -104,12 +104,17 @@ class TurnsTest {
     return jar("plain.jar", Files.createDirectories(folder.resolve("nothing")));
   }
 
-  private Path slower() throws IOException {
+  /** This build with other text in a source file. */
+  private Path changed(String name, String from, String to) throws IOException {
     String source = Files.readString(SOURCE);
-    assertTrue(source.contains(MEASURED));
-    Path changed = folder.resolve("DeviceContender.java");
-    Files.writeString(changed, source.replace(MEASURED, SLOWER));
-    Path classes = Files.createDirectories(folder.resolve("slower"));
+    assertTrue(source.contains(from));
+    Path changed = folder.resolve(SOURCE.getFileName());
+    Files.writeString(changed, source.replace(from, to));
+    return jar(name + ".jar", compiled(changed));
+  }
+
+  private Path compiled(Path source) throws IOException {
+    Path classes = Files.createTempDirectory(folder, "classes");
     int code =
         ToolProvider.getSystemJavaCompiler()
             .run(
@@ -121,21 +126,34 @@ class TurnsTest {
                 System.getProperty("java.class.path"),
                 "-d",
                 classes.toString(),
-                changed.toString());
+                source.toString());
     assertEquals(0, code);
-    return jar("slower.jar", classes);
+    return classes;
   }
 
   /** A loaded machine may leave it open, but never says the contrary. */
   @Test
   void aBuildThatTakesATenthLongerIsFound() throws Exception {
-    Ended ended = bench(slower(), "--against", plain().toString());
+    Path slower = changed("slower", MEASURED, SLOWER);
+    Ended ended = bench(slower, "--against", plain().toString());
     String text = ended.text();
+    String lines = Files.readString(results());
     boolean open = text.contains("1 AMBIGUOUS");
     assertAll(
         () -> assertTrue(open || text.contains("1 SLOWER"), text),
         () -> assertEquals(open ? 0 : 1, ended.code(), text),
-        () -> assertTrue(Files.exists(folder.resolve("after-against.jsonl")), text));
+        () -> assertTrue(lines.contains("\"implementation\":\"before:simd\""), lines),
+        () -> assertTrue(text.contains("compare " + results()), text));
+  }
+
+  @Test
+  void aBuildThatGivesOtherBitsIsRefused() throws Exception {
+    Path idle = changed("idle", "run.accept(set);", "");
+    Ended ended = bench(plain(), "--against", idle.toString());
+    assertAll(
+        () -> assertEquals(1, ended.code(), ended.text()),
+        () -> assertTrue(ended.text().contains("REFUSED   tree_topology/"), ended.text()),
+        () -> assertTrue(ended.text().contains(": before:simd gives"), ended.text()));
   }
 
   @Test
@@ -144,53 +162,51 @@ class TurnsTest {
     Ended ended = bench(plain(), "--against", text.toString());
     assertAll(
         () -> assertEquals(1, ended.code(), ended.text()),
-        () -> assertTrue(ended.text().contains("JVM of " + text), ended.text()),
+        () -> assertTrue(ended.text().contains(text + " has no build of this"), ended.text()),
         () -> assertTrue(ended.text().contains("nothing is compared"), ended.text()));
   }
 
   @Test
   void aBuildWithoutTheCaseIsNamed() throws Exception {
-    Path classes = Files.createDirectories(folder.resolve("old/io/quern/bench"));
-    Path source = classes.resolve("Main.java");
+    Path source = folder.resolve("Guest.java");
     Files.writeString(
         source,
         """
-        package io.quern.bench;
-        public class Main {
-          public static void main(String[] words) {
-            System.err.println("no case of preset quick has such an id");
-            System.exit(2);
+        package io.quern.bench.measure;
+        public class Guest {
+          public Guest(java.util.Set<String> backends, int threads) {}
+          public String commit() { return "old"; }
+          public java.util.List<?> contenders(String id, java.lang.foreign.SegmentAllocator memory) {
+            return java.util.List.of();
           }
+          public void close() {}
         }
         """);
-    assertEquals(0, ToolProvider.getSystemJavaCompiler().run(null, null, null, source.toString()));
-    Path old = jar("old.jar", folder.resolve("old"));
+    Path old = jar("old.jar", compiled(source));
     Ended ended = bench(plain(), "--against", old.toString(), "--case", "levels");
     assertAll(
-        () -> assertEquals(1, ended.code(), ended.text()),
-        () -> assertTrue(ended.text().contains("no case of preset quick"), ended.text()),
-        () -> assertTrue(ended.text().contains("ended with exit code 2"), ended.text()));
+        () -> assertEquals(2, ended.code(), ended.text()),
+        () -> assertTrue(ended.text().contains(old + " does not have tree_topology/levels")),
+        () -> assertTrue(ended.text().contains("no figures in " + results()), ended.text()));
   }
 
   /** The fork ends with it, by its own last line, and nothing follows. */
   @Test
-  void anInterruptedPairLeavesWholeLines() throws Exception {
+  void anInterruptedRunLeavesWholeLines() throws Exception {
     Path build = plain();
     Process bench = start(build, "--against", build.toString());
-    Path before = folder.resolve("after-against.jsonl");
     long start = System.nanoTime();
-    while (bench.isAlive() && (!Files.exists(before) || Files.size(before) == 0)) {
+    while (bench.isAlive() && (!Files.exists(results()) || Files.size(results()) == 0)) {
       assertTrue(System.nanoTime() - start < 120e9, "no line");
       Thread.sleep(50);
     }
     new ProcessBuilder("kill", "-INT", Long.toString(bench.pid())).start().waitFor();
     assertTrue(bench.waitFor(30, TimeUnit.SECONDS));
     String text = Files.readString(folder.resolve("log"));
-    List<String> lines = Files.readAllLines(before);
+    List<String> lines = Files.readAllLines(results());
     assertAll(
         () -> assertEquals(SIGINT, bench.exitValue(), text),
         () -> assertFalse(text.contains("nothing is compared"), text),
-        () -> assertFalse(Files.exists(results()), text),
         () -> assertTrue(lines.getLast().endsWith("\"interrupted\":true}"), lines.getLast()));
   }
 }
