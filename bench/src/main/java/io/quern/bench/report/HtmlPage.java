@@ -24,7 +24,7 @@ final class HtmlPage {
       th,td{text-align:left;vertical-align:top;padding:5px 9px;border-bottom:1px solid #dcdcdc;white-space:pre-line;overflow-wrap:anywhere}
       th{background:#eef4f8;overflow-wrap:normal}
       td{font-variant-numeric:tabular-nums;min-width:4.5em}
-      @media(min-width:701px){td:nth-child(2){min-width:12em}}
+      @media(min-width:701px){td{overflow-wrap:break-word}td:first-child{min-width:12em}}
       .warn{background:#fff1e6;border-left:5px solid #d55e00;padding:8px 12px}
       @media(max-width:700px){
       body{padding:8px 8px 40px}
@@ -143,16 +143,21 @@ final class HtmlPage {
 
   private void table(Tables.Table table) {
     html.append("<div class=\"scroll\"><table>\n<thead><tr>");
-    table.head().forEach(name -> html.append("<th>").append(Svg.escape(name)).append("</th>"));
+    table.head().forEach(name -> html.append("<th>").append(breakable(name)).append("</th>"));
     html.append("</tr></thead>\n<tbody>\n");
     for (List<String> row : table.rows()) {
       html.append("<tr>");
       for (int i = 0; i < row.size(); i++) {
         html.append("<td data-name=\"").append(Svg.escape(table.head().get(i))).append("\">");
-        html.append(Svg.escape(row.get(i))).append("</td>");
+        html.append(breakable(row.get(i))).append("</td>");
       }
       html.append("</tr>\n");
     }
     html.append("</tbody></table></div>\n");
+  }
+
+  /** Names may be broken after a colon or an underscore: {@code libtorch:index_select}. */
+  private static String breakable(String text) {
+    return Svg.escape(text).replaceAll("[:_](?=\\p{Alpha})", "$0<wbr>");
   }
 }
