@@ -1,11 +1,6 @@
 package io.quern.bench.measure;
 
-import io.quern.Buffer;
 import io.quern.CudaDevice;
-import io.quern.DType;
-import io.quern.Event;
-import io.quern.Shape;
-import io.quern.Stream;
 import io.quern.timing.Statistics;
 import java.lang.foreign.Arena;
 import java.lang.foreign.MemorySegment;
@@ -34,7 +29,6 @@ import jdk.incubator.vector.VectorSpecies;
 public final class MemoryProbe implements AutoCloseable {
   private static final long BLOCK_BYTES = 512L << 20;
   private static final int BLOCK_ROWS = (int) (BLOCK_BYTES / Rooflines.ROW_BYTES);
-  private static final long GPU_BLOCK_BYTES = 1L << 30;
   private static final int PASSES = 5;
 
   /**
@@ -88,7 +82,7 @@ public final class MemoryProbe implements AutoCloseable {
         median((from, to) -> MemorySegment.copy(a, from, b, from, to - from)),
         median((from, to) -> requireEqual(differences(a, b, from, to))),
         median((from, to) -> readRows(a, rows, from, to)),
-        gpu.map(MemoryProbe::gpuCopy).orElse(Double.NaN));
+        gpu.map(one -> GpuRooflines.measure(one, GpuRooflines.BLOCK_BYTES)));
   }
 
   @Override
@@ -130,27 +124,6 @@ public final class MemoryProbe implements AutoCloseable {
       } catch (ExecutionException e) {
         throw new IllegalStateException(e.getCause());
       }
-    }
-  }
-
-  private static double gpuCopy(CudaDevice gpu) {
-    Shape shape = Shape.of(GPU_BLOCK_BYTES / Float.BYTES);
-    try (Stream stream = gpu.openStream();
-        Buffer from = gpu.allocate(DType.F32, shape);
-        Buffer to = gpu.allocate(DType.F32, shape);
-        Event start = gpu.openEvent();
-        Event end = gpu.openEvent()) {
-      double[] gigabytesPerSecond = new double[PASSES];
-      for (int i = -1; i < PASSES; i++) {
-        stream.record(start);
-        from.copyTo(to, stream);
-        stream.record(end);
-        end.synchronize();
-        if (i >= 0) {
-          gigabytesPerSecond[i] = 2.0 * GPU_BLOCK_BYTES / end.millisSince(start) * 1e-6;
-        }
-      }
-      return Statistics.median(gigabytesPerSecond);
     }
   }
 

@@ -2,6 +2,7 @@ package io.quern.bench.measure;
 
 import io.quern.Backend;
 import java.lang.foreign.MemorySegment;
+import java.util.Optional;
 
 /**
  * What memory gives a program here, in GB/s: medians of several passes over blocks larger than the
@@ -12,9 +13,10 @@ import java.lang.foreign.MemorySegment;
  * @param read comparing two equal blocks, bytes read
  * @param randomRows copying random rows of {@value #ROW_BYTES} bytes to one place in cache, bytes
  *     read
- * @param gpuCopy a copy within the GPU's memory, bytes read plus bytes written; NaN without a GPU
+ * @param gpu what the GPU gives, where there is one
  */
-public record Rooflines(int threads, double copy, double read, double randomRows, double gpuCopy) {
+public record Rooflines(
+    int threads, double copy, double read, double randomRows, Optional<GpuRooflines> gpu) {
   static final int ROW_BYTES = 512;
 
   /** The largest change from this measurement to another one of the CPU, as a share. */
@@ -24,12 +26,12 @@ public record Rooflines(int threads, double copy, double read, double randomRows
         Math.max(drift(read, later.read), drift(randomRows, later.randomRows)));
   }
 
-  /** The change of the GPU's copy, as a share; 0 without a GPU. */
+  /** The largest change of the GPU, as a share; 0 without a GPU. */
   public double gpuDrift(Rooflines later) {
-    return Double.isNaN(gpuCopy) ? 0 : drift(gpuCopy, later.gpuCopy);
+    return gpu.map(before -> before.drift(later.gpu.orElseThrow())).orElse(0.0);
   }
 
-  private static double drift(double before, double after) {
+  static double drift(double before, double after) {
     return Math.abs(after / before - 1);
   }
 
@@ -40,7 +42,7 @@ public record Rooflines(int threads, double copy, double read, double randomRows
    */
   public double shareOfCopy(Workload workload, Timing timing, Timing memcpy) {
     return timing.name().equals(Backend.CUDA.id())
-        ? timing.gigabytesPerSecond(workload.bytes()) / gpuCopy
+        ? timing.gigabytesPerSecond(workload.bytes()) / gpu.orElseThrow().copy()
         : timing.timesFasterThan(memcpy).median();
   }
 
@@ -54,6 +56,6 @@ public record Rooflines(int threads, double copy, double read, double randomRows
             randomRows,
             threads,
             threads == 1 ? "" : "s",
-            Double.isNaN(gpuCopy) ? "" : "; GPU copy %.0f GB/s".formatted(gpuCopy));
+            gpu.map(one -> "; " + one).orElse(""));
   }
 }

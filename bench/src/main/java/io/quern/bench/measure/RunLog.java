@@ -127,7 +127,9 @@ final class RunLog implements Closeable {
     line.put("gb_per_s", timing.gigabytesPerSecond(workload.bytes()));
     line.put(
         "copy_gb_per_s",
-        gpu ? first.gpuCopy() : result.memcpy().gigabytesPerSecond(workload.bytes()));
+        gpu
+            ? first.gpu().orElseThrow().copy()
+            : result.memcpy().gigabytesPerSecond(workload.bytes()));
     line.put("percent_of_copy", 100 * first.shareOfCopy(workload, timing, result.memcpy()));
     if (workload.flops() > 0) {
       double gigaflops = workload.flops() / timing.percentile(50) * 1e-3;
@@ -224,8 +226,7 @@ final class RunLog implements Closeable {
     figures.put("copy_gb_per_s", rooflines.copy());
     figures.put("read_gb_per_s", rooflines.read());
     figures.put("random_rows_gb_per_s", rooflines.randomRows());
-    figures.put(
-        "gpu_copy_gb_per_s", Double.isNaN(rooflines.gpuCopy()) ? null : rooflines.gpuCopy());
+    rooflines.gpu().ifPresent(gpu -> figures.putAll(gpu.figures()));
     return figures;
   }
 

@@ -157,38 +157,48 @@ final class Tables {
     };
   }
 
-  /** The rooflines of each run, first and last. */
+  /** Rooflines by their names in JSON, as a reader calls them. */
+  private static final Map<String, String> ROOFLINES = new LinkedHashMap<>();
+
+  static {
+    ROOFLINES.put("copy_gb_per_s", "copy GB/s");
+    ROOFLINES.put("read_gb_per_s", "read GB/s");
+    ROOFLINES.put("random_rows_gb_per_s", "random rows GB/s");
+    ROOFLINES.put("gpu_copy_gb_per_s", "GPU copy GB/s");
+    ROOFLINES.put("gpu_kernel_copy_gb_per_s", "by a kernel GB/s");
+    ROOFLINES.put("gpu_read_gb_per_s", "GPU read GB/s");
+    ROOFLINES.put("gpu_pinned_read_gb_per_s", "page-locked read GB/s");
+    ROOFLINES.put("gpu_smallest_kernel_us", "smallest kernel µs");
+    ROOFLINES.put("gpu_graph_node_us", "in a graph µs");
+  }
+
+  /** The rooflines of each run, first and last; those that some run has. */
   static Table rooflines(Report.Machine machine) {
+    List<String> names =
+        ROOFLINES.keySet().stream()
+            .filter(name -> machine.runs().stream().anyMatch(run -> !both(run, name).isEmpty()))
+            .toList();
+    List<String> head = new ArrayList<>(List.of("run", "commit", "threads"));
+    names.forEach(name -> head.add(ROOFLINES.get(name)));
+    head.addAll(List.of("state", "line"));
     List<List<String>> rows = new ArrayList<>();
     for (Line run : machine.runs()) {
-      rows.add(
-          List.of(
-              run.text("run", run.file()),
-              run.text("commit", "unknown"),
-              run.maybe("rooflines_first.threads").isPresent()
-                  ? Scale.significant(run.number("rooflines_first.threads"))
-                  : "",
-              both(run, "copy_gb_per_s"),
-              both(run, "read_gb_per_s"),
-              both(run, "random_rows_gb_per_s"),
-              both(run, "gpu_copy_gb_per_s"),
-              run.flag("interrupted", false)
-                  ? "interrupted"
-                  : run.flag("unstable", false) ? "unstable" : "stable",
-              run.shortly()));
+      List<String> row = new ArrayList<>();
+      row.add(run.text("run", run.file()));
+      row.add(run.text("commit", "unknown"));
+      row.add(
+          run.maybe("rooflines_first.threads").isPresent()
+              ? Scale.significant(run.number("rooflines_first.threads"))
+              : "");
+      names.forEach(name -> row.add(both(run, name)));
+      row.add(
+          run.flag("interrupted", false)
+              ? "interrupted"
+              : run.flag("unstable", false) ? "unstable" : "stable");
+      row.add(run.shortly());
+      rows.add(row);
     }
-    return new Table(
-        List.of(
-            "run",
-            "commit",
-            "threads",
-            "copy GB/s",
-            "read GB/s",
-            "random rows GB/s",
-            "GPU copy GB/s",
-            "state",
-            "line"),
-        rows);
+    return new Table(head, rows);
   }
 
   private static String both(Line run, String name) {

@@ -33,7 +33,7 @@ class SeededSlowdownTest {
   private static final int WORK = 200_000;
   private static final int RUNS = 5;
   private static final Comparison.StopRule RULE = new Comparison.StopRule(15, 0.05, 0.1);
-  private static final Rooflines ROOFLINES = new Rooflines(1, 20, 15, 6, Double.NaN);
+  private static final Rooflines ROOFLINES = new Rooflines(1, 20, 15, 6, Optional.empty());
 
   @TempDir private Path folder;
 
