@@ -89,6 +89,20 @@ class ReportCommandTest {
     }
   }
 
+  @Test
+  void rooflinesThatNoRunHasHaveNoColumn() throws Exception {
+    String run =
+        "{\"schema\":\"quern-bench-run/1\",\"run\":\"r1\",\"environment\":{\"cpu\":\"Test CPU\",\"cores\":2},"
+            + "\"rooflines_first\":{\"gpu_copy_gb_per_s\":4000,\"gpu_graph_node_us\":\"NaN\"}}";
+    Path file = new Written().figure("r1", "op/case0", 10, 30).line(run).in(folder, "gpu.jsonl");
+    Path out = folder.resolve("out");
+    Written.run(new ReportCommand(), file, "--out", out);
+    String markdown = Files.readString(out.resolve("report.md"));
+    assertAll(
+        () -> assertTrue(markdown.contains("| threads | GPU copy GB/s | state |"), markdown),
+        () -> assertTrue(markdown.contains("| 4000 |"), markdown));
+  }
+
   private static String atLength(String operator, String by, int length, int batch, double us) {
     return Written.line("r1", operator + "/l" + length + "-b" + batch + by, by, us, 30)
         .replace("\"operator\":\"op\"", "\"operator\":\"" + operator + "\"")
