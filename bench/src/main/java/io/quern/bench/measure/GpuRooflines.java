@@ -42,6 +42,9 @@ public record GpuRooflines(
   private static final long ROW_BYTES = (long) ROW * Float.BYTES;
   private static final int LONG_ROW = 1 << 17;
 
+  /** Elements of the shortest row: 16 bytes. */
+  private static final int FEW = 4;
+
   /** What is read over a bus is a sixteenth: it is as much slower. */
   private static final int PINNED_SHARE = 16;
 
@@ -58,7 +61,7 @@ public record GpuRooflines(
     long longRows = blockBytes / Float.BYTES / LONG_ROW;
     EmbeddingGather gather = gather(gpu, rows, ROW);
     EmbeddingGather few = gather(gpu, pinnedRows, ROW);
-    EmbeddingGather one = gather(gpu, 1, Float.BYTES);
+    EmbeddingGather one = gather(gpu, 1, FEW);
     TopK greatest = TopK.plan(gpu, new TopK.Spec(DType.F32, LONG_ROW, 1));
     try (Stream stream = gpu.openStream();
         Event start = gpu.openEvent();
@@ -70,9 +73,8 @@ public record GpuRooflines(
         Buffer ids = gpu.allocate(DType.I32, Shape.of(rows));
         Buffer indices = gpu.allocate(DType.I32, Shape.of(longRows, 1));
         GpuTimer timer = new GpuTimer(stream)) {
-      for (long i = 0;
-          i < pinnedRows * ROW;
-          i++) { // no constants: a GPU moves them with less power
+      // No constants: a GPU moves them with less power.
+      for (long i = 0; i < pinnedRows * ROW; i++) {
         host.segment().setAtIndex(ValueLayout.JAVA_FLOAT, i, i);
       }
       for (int i = 0; i < rows; i++) {
@@ -84,9 +86,9 @@ public record GpuRooflines(
       }
       Buffer firstIds = ids.view(0, Shape.of(pinnedRows), 1);
       Buffer firstRows = to.view(0, Shape.of(pinnedRows, ROW), ROW);
-      Buffer row = from.view(0, Shape.of(1, Float.BYTES), Float.BYTES);
+      Buffer row = from.view(0, Shape.of(1, FEW), FEW);
       Buffer id = ids.view(0, Shape.of(1), 1);
-      Buffer out = to.view(0, Shape.of(1, Float.BYTES), Float.BYTES);
+      Buffer out = to.view(0, Shape.of(1, FEW), FEW);
       Passes passes = new Passes(stream, start, end);
       double copy = passes.rate(2 * blockBytes, () -> from.copyTo(to, stream));
       double kernelCopy = passes.rate(2 * blockBytes, () -> gather.run(stream, from, ids, to));
