@@ -15,6 +15,5 @@ rm -rf docs/benchmarks
   bench/results/xeon-amx-2cores-2026-11-26-t1-ponet.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-ponet-lengths.jsonl \
   bench/results/xeon-amx-2cores-2026-11-26-t1-merging.jsonl \
-  bench/results/xeon-amx-2cores-2026-11-26-t1-rows.jsonl \
   --notes bench/results/notes.jsonl --appendix bench/results/appendix.md \
   --out docs/benchmarks --markdown docs/benchmarks.md

@@ -21,7 +21,7 @@ class ZeroAllocationTest {
   private static final int RUNS = 100;
 
   /** Vectors are objects until C2 has compiled a kernel; after so long it has. */
-  private static final long PATIENCE_NANOS = 60_000_000_000L;
+  private static final long PATIENCE_NANOS = 10_000_000_000L;
 
   private static final ThreadMXBean THREADS = (ThreadMXBean) ManagementFactory.getThreadMXBean();
 

@@ -12,53 +12,23 @@ import io.quern.internal.kernel.Operator;
 import io.quern.internal.kernel.SourceMapKernel;
 import io.quern.op.SourceMap;
 import java.lang.foreign.MemorySegment;
-import java.util.stream.Stream;
 
-/**
- * {@code SourceMap} of both CPU back ends, which look up in ways of their own: a batch row's slots
- * in an array, unless they are too many for it.
- */
+/** {@code SourceMap} of both CPU back ends: it looks up and writes, and computes nothing. */
 public final class HostSourceMap implements SourceMapKernel {
   private static final int CHUNK = 2048;
 
-  /** Slots of a batch row that are copied into an array first: 64 KiB of them. */
-  private static final int MOST_COPIED = 1 << 14;
-
   private final SourceMap.Spec spec;
-  private final Lookup lookup;
 
-  /** Makes groups of tokens, in place: their slots, −1 for what is no token or has no slot. */
-  @FunctionalInterface
-  public interface Lookup {
-    /**
-     * Looks the first {@code count} tokens up.
-     *
-     * @param slots of {@code tokens} tokens, below {@code merged} where they are slots
-     */
-    void look(int[] slots, int tokens, int merged, int[] chunk, int count);
-  }
-
-  public HostSourceMap(SourceMap.Spec spec, Lookup lookup) {
+  public HostSourceMap(SourceMap.Spec spec) {
     this.spec = spec;
-    this.lookup = lookup;
-  }
-
-  /** Tokens {@code [from, to)} one by one. */
-  public static void lookEach(int[] slots, int tokens, int merged, int[] chunk, int from, int to) {
-    for (int i = from; i < to; i++) {
-      int token = chunk[i];
-      int group = Integer.compareUnsigned(token, tokens) < 0 ? slots[token] : -1;
-      chunk[i] = Integer.compareUnsigned(group, merged) < 0 ? group : -1;
-    }
   }
 
   @Override
   public void run(QueueStream stream, SourceMap.Operands operands) {
     HostStream host = (HostStream) stream;
     Task task = host.task(Task.class, workers -> new Task());
-    task.scratches = host.kept(Scratch[].class, Scratch::ofEach);
+    task.chunks = host.kept(int[][].class, workers -> new int[workers][CHUNK]);
     task.spec = spec;
-    task.lookup = lookup;
     task.slot = HostDevice.segment(TypedMemory.of(operands.slot()));
     task.source = segment(operands.source());
     task.groups = HostDevice.segment(TypedMemory.of(operands.groups()));
@@ -74,23 +44,12 @@ public final class HostSourceMap implements SourceMapKernel {
     return buffer == null ? null : HostDevice.segment(TypedMemory.of(buffer));
   }
 
-  /** What one worker looks up with. */
-  private static final class Scratch {
-    private final int[] chunk = new int[CHUNK];
-    private final int[] slots = new int[MOST_COPIED];
-
-    private static Scratch[] ofEach(int workers) {
-      return Stream.generate(Scratch::new).limit(workers).toArray(Scratch[]::new);
-    }
-  }
-
   private static final class Task extends RowTask {
     private static final short F16_ONE = 0x3c00;
     private static final short BF16_ONE = 0x3f80;
 
-    private Scratch[] scratches;
+    private int[][] chunks;
     private SourceMap.Spec spec;
-    private Lookup lookup;
     private MemorySegment slot;
     private MemorySegment source;
     private MemorySegment groups;
@@ -115,20 +74,14 @@ public final class HostSourceMap implements SourceMapKernel {
         if (matrix != null) {
           zero(batch);
         }
-        int[] slots = scratches[worker].slots;
-        if (spec.tokens() <= MOST_COPIED) {
-          long row = batch * spec.tokens() * Integer.BYTES;
-          NativeRows.copy(slot, JAVA_INT, row, slots, 0, (int) spec.tokens());
-        }
         for (long n = 0; n < spec.sources(); n += CHUNK) {
-          int count = (int) Math.min(CHUNK, spec.sources() - n);
-          group(slots, scratches[worker].chunk, batch, n, count);
+          group(chunks[worker], batch, n, (int) Math.min(CHUNK, spec.sources() - n));
         }
       }
     }
 
     /** The groups of {@code count} sources from the {@code first} of a batch row on. */
-    private void group(int[] slots, int[] chunk, long batch, long first, int count) {
+    private void group(int[] chunk, long batch, long first, int count) {
       long at = (batch * spec.sources() + first) * Integer.BYTES;
       if (source == null) {
         for (int i = 0; i < count; i++) {
@@ -137,13 +90,13 @@ public final class HostSourceMap implements SourceMapKernel {
       } else {
         MemorySegment.copy(source, JAVA_INT, at, chunk, 0, count);
       }
-      int tokens = (int) spec.tokens();
-      int merged = (int) spec.merged();
-      if (tokens <= MOST_COPIED) {
-        lookup.look(slots, tokens, merged, chunk, count);
-      } else {
-        look(slot, (long) batch * tokens * Integer.BYTES, tokens, merged, chunk, count);
-      }
+      look(
+          slot,
+          batch * spec.tokens() * Integer.BYTES,
+          (int) spec.tokens(),
+          (int) spec.merged(),
+          chunk,
+          count);
       MemorySegment.copy(chunk, 0, groups, JAVA_INT, at, count);
       for (int i = 0; matrix != null && i < count; i++) {
         if (chunk[i] >= 0) {
@@ -152,16 +105,16 @@ public final class HostSourceMap implements SourceMapKernel {
       }
     }
 
-    /** The same from memory. */
+    /** Makes groups of tokens. */
     private static void look(
         MemorySegment slot, long row, int tokens, int merged, int[] chunk, int count) {
       MemorySegment slots = NativeRows.known(slot);
       for (int i = 0; i < count; i++) {
         int group = -1;
-        if (Integer.compareUnsigned(chunk[i], tokens) < 0) {
+        if (chunk[i] >= 0 && chunk[i] < tokens) {
           group = slots.get(JAVA_INT, row + (long) chunk[i] * Integer.BYTES);
         }
-        chunk[i] = Integer.compareUnsigned(group, merged) < 0 ? group : -1;
+        chunk[i] = group >= 0 && group < merged ? group : -1;
       }
     }
 

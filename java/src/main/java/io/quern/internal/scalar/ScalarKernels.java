@@ -46,11 +46,7 @@ public final class ScalarKernels {
         (device, spec) -> new ScalarTokenPrune(spec),
         SeparateMergeStep::new,
         (device, spec) -> new HostPartition(spec),
-        (device, spec) ->
-            new HostSourceMap(
-                spec,
-                (slots, tokens, merged, chunk, count) ->
-                    HostSourceMap.lookEach(slots, tokens, merged, chunk, 0, count)),
+        (device, spec) -> new HostSourceMap(spec),
         (device, spec) -> new ScalarDeleteGate(spec));
   }
 }

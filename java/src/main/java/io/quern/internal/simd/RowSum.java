@@ -50,22 +50,6 @@ final class RowSum {
     }
   }
 
-  /** Adds to a row: {@code row[d] = sum[d] + row[d]}. */
-  static void addTo(MemorySegment memory, long at, float[] sum, int dim) {
-    MemorySegment row = NativeRows.known(memory);
-    int d = 0;
-    for (; d <= dim - LANES; d += LANES) {
-      long column = at + (long) d * Float.BYTES;
-      FloatVector.fromArray(Species.FLOAT, sum, d)
-          .add(FloatVector.fromMemorySegment(Species.FLOAT, row, column, ORDER))
-          .intoMemorySegment(row, column, ORDER);
-    }
-    for (; d < dim; d++) {
-      long column = at + (long) d * Float.BYTES;
-      row.set(JAVA_FLOAT, column, sum[d] + row.get(JAVA_FLOAT, column));
-    }
-  }
-
   private static void block(
       MemorySegment memory, long[] rows, float[] weights, int n, float[] sum, int d) {
     MemorySegment table = NativeRows.known(memory);

@@ -46,7 +46,7 @@ public final class SimdKernels {
         (device, spec) -> new SimdTokenPrune(spec),
         SeparateMergeStep::new,
         (device, spec) -> new HostPartition(spec),
-        (device, spec) -> new HostSourceMap(spec, SlotLookup::look),
+        (device, spec) -> new HostSourceMap(spec),
         (device, spec) -> new SimdDeleteGate(spec));
   }
 }

@@ -12,8 +12,8 @@ import io.quern.op.ScatterRows;
 import java.util.Arrays;
 
 /**
- * {@code out[ids[i], :] = x[i, :]}, or add, or max, destination by destination: whole rows where
- * bits are copied, F32 straight from and to memory, all else by way of a {@link Tile}.
+ * {@code out[ids[i], :] = x[i, :]}, or add, or max: whole rows where bits are copied, else by way
+ * of a {@link Tile}, destination by destination.
  */
 final class SimdScatterRows implements ScatterRowsKernel {
   /** Rows of a destination that are added in order before chunks are. */
@@ -41,7 +41,6 @@ final class SimdScatterRows implements ScatterRowsKernel {
   /** What one worker computes in: a piece of at most {@link Tile#CAPACITY} columns at a time. */
   private static final class Scratch {
     private final Tile tile = new Tile();
-    private final long[] rows = new long[CHUNK];
     private final float[] chunk = new float[Tile.CAPACITY];
     private final float[] total = new float[Tile.CAPACITY];
 
@@ -77,35 +76,12 @@ final class SimdScatterRows implements ScatterRowsKernel {
       }
       for (long column = 0; column < dim; column += Tile.CAPACITY) {
         int width = (int) Math.min(Tile.CAPACITY, dim - column);
-        long read = column * from.byteSize();
-        long write = target + column * to.byteSize();
-        if (from == DType.F32 && to == DType.F32) {
-          scatterFloats(scratches[worker], first, read, write, width);
-        } else {
-          scatter(scratches[worker], first, read, write, width);
-        }
-      }
-    }
-
-    private void scatterFloats(Scratch scratch, int first, long read, long write, int width) {
-      float[] sum = scratch.total;
-      for (int row = first; row >= 0; ) {
-        int n = 0;
-        for (; n < CHUNK && row >= 0; row = next(row)) {
-          scratch.rows[n++] = row * stride + read;
-        }
-        if (mode == ScatterMode.MAX) {
-          RowMax.into(x, scratch.rows, n, out, write, width);
-          continue;
-        }
-        RowSum.of(x, scratch.rows, ONES, n, sum, width); // 1 · x is x
-        if (sum == scratch.chunk) {
-          TileReduce.add(scratch.total, sum, width);
-        }
-        sum = scratch.chunk;
-      }
-      if (mode == ScatterMode.ADD) {
-        RowSum.addTo(out, write, scratch.total, width);
+        scatter(
+            scratches[worker],
+            first,
+            column * from.byteSize(),
+            target + column * to.byteSize(),
+            width);
       }
     }
 
