@@ -3,6 +3,7 @@ package io.quern.bench.measure;
 import io.quern.Backend;
 import io.quern.Device;
 import io.quern.bench.BadArgumentsException;
+import io.quern.bench.report.CompareCommand;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.lang.foreign.MemorySegment;
@@ -30,9 +31,6 @@ import java.util.stream.Collectors;
  * place of the operands in memory is a difference between the two.
  */
 final class OtherBuild implements AutoCloseable {
-  /** Begins the names of its contenders: {@code before:simd}. */
-  static final String BEFORE = "before:";
-
   private final Path jar;
   private final URLClassLoader classes;
   private final Object guest;
@@ -148,7 +146,7 @@ final class OtherBuild implements AutoCloseable {
 
     @Override
     public String name() {
-      return BEFORE + call(contender, type, "name");
+      return CompareCommand.BEFORE + call(contender, type, "name");
     }
 
     @Override

@@ -1,6 +1,7 @@
 package io.quern.bench.measure;
 
 import io.quern.Backend;
+import io.quern.bench.report.CompareCommand;
 import io.quern.bench.verify.Tolerance;
 import io.quern.timing.Statistics;
 import java.io.Closeable;
@@ -101,7 +102,7 @@ final class RunLog implements Closeable {
     boolean gpu = timing.name().equals(Backend.CUDA.id());
     Statistics.Interval median = timing.median();
     Map<String, Object> line = line(one, workload);
-    if (timing.name().startsWith(OtherBuild.BEFORE)) {
+    if (timing.name().startsWith(CompareCommand.BEFORE)) {
       line.put("commit", commitBefore);
     }
     line.put("implementation", timing.name());

@@ -10,9 +10,6 @@ import java.util.Map;
 
 /** What one result file says of two builds that were measured beside one another. */
 final class Beside {
-  /** Begins the name of what the earlier build has: {@code before:simd}. */
-  private static final String BEFORE = "before:";
-
   private final Map<Figure.Key, List<Figure>> figures = new LinkedHashMap<>();
   private final List<String> broken = new ArrayList<>();
 
@@ -24,7 +21,7 @@ final class Beside {
   Beside(String name) throws IOException {
     ResultFile file = ResultFile.read(List.of(name));
     for (Figure figure : file.figures()) {
-      if (figure.timesFaster().containsKey(BEFORE + figure.by())) {
+      if (figure.timesFaster().containsKey(CompareCommand.BEFORE + figure.by())) {
         figures.computeIfAbsent(figure.key(), missing -> new ArrayList<>()).add(figure);
       }
     }
@@ -52,7 +49,7 @@ final class Beside {
   private static Change change(List<Figure> figures) {
     return Change.beside(
         figures.stream()
-            .map(figure -> figure.timesFaster().get(BEFORE + figure.by()))
+            .map(figure -> figure.timesFaster().get(CompareCommand.BEFORE + figure.by()))
             .mapToDouble(Statistics.Interval::median)
             .map(timesFaster -> 1 / timesFaster)
             .toArray());

@@ -15,6 +15,9 @@ import java.util.stream.Collectors;
 
 /** Says case by case whether something became slower between two result files. */
 public final class CompareCommand implements Command {
+  /** Begins the name of what an earlier build has beside this one: {@code before:simd}. */
+  public static final String BEFORE = "before:";
+
   private static final Option MARGIN =
       new Option("--margin", "PERCENT", "the least change that matters; default 10");
   private static final Option ALL =
